@@ -1,0 +1,51 @@
+# `make demo` and `make test` are all a new machine needs: both set up what they use, and only once.
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format lock bench-overshoot bench-proxy bench-soak clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: $(STAMP) ## a virtual environment with the locked packages, hashes checked
+
+$(STAMP): requirements.lock pyproject.toml scripts/python.sh scripts/setup.sh
+	@scripts/setup.sh $(VENV)
+	@touch $(STAMP)
+
+demo: $(STAMP) ## real SDK agents spend against budgets on this machine and are refused at exactly the limit
+	@$(BIN)/python tests/demo.py
+
+test: $(STAMP) lint ## every check: lint, types, layers, tests
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP) ## ruff, mypy, import contracts, docstrings
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@PYTHONPATH=tests $(BIN)/lint-imports
+	@$(BIN)/interrogate -q core operator sidecar
+
+format: $(STAMP) ## let ruff mend what it can
+	@$(BIN)/ruff check --fix-only -q .
+	@$(BIN)/ruff format -q .
+
+bench-overshoot: $(STAMP) ## dollars past the limit and false refusals, scenario by scenario
+	@$(BIN)/python tests/bench/overshoot.py
+
+bench-proxy: $(STAMP) ## latency, rps and memory beside a direct call and a bare mitmproxy relay
+	@$(BIN)/python tests/bench/proxy.py
+
+bench-soak: $(STAMP) ## ten minutes at half load: memory must stay flat
+	@$(BIN)/python tests/bench/soak.py
+
+lock: $(STAMP) ## resolve the dependencies anew; hashes, no addresses
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
+	  --python-version 3.12 --extra sidecar --extra operator --group dev --custom-compile-command 'make lock' \
+	  pyproject.toml -o requirements.lock
+
+clean: ## what set-up and tests left behind, except the lock
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

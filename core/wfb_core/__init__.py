@@ -1,0 +1,1 @@
+"""The pure core of the Workflow Budget Operator: it decides, it never acts."""

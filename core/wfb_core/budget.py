@@ -1,0 +1,83 @@
+"""A budget as the decision reads it: the parsed, checked form of a WorkflowBudget's spec."""
+
+from dataclasses import dataclass, field
+
+RUN, TOTAL = "Run", "Total"
+WINDOWS = ("Hour", "Day", "Week", "Month", "Quarter", "Year", RUN, TOTAL)
+"""The kinds of window a limit may have, shortest first; Run and Total have no end in the calendar."""
+
+WARN, SLOW, DOWNGRADE = "Warn", "Slow", "Downgrade"
+REFUSE, THROTTLE, ALLOW, PRICE_AS = "Refuse", "Throttle", "Allow", "PriceAs"
+ENFORCE, REPORT = "Enforce", "Report"
+FAIL, IGNORE = "Fail", "Ignore"
+CLAMP, STRICT, ADAPTIVE = "Clamp", "Strict", "Adaptive"
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One step of a ladder: what changes from a percentage of money spent on."""
+
+    at_percent: int
+    action: str
+    models: tuple[tuple[str, str], ...] = ()
+    """For Downgrade: (pattern of the model asked for, model to use)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One amount for one kind of window."""
+
+    window: str
+    nanos: int
+    ladder: tuple[Rung, ...] | None = None
+    """A ladder of its own; None takes the budget's."""
+    max_age: float | None = None
+    """Seconds after which a run's rows may be forgotten; Run only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unpriced:
+    """What to do with a call whose price is not known."""
+
+    action: str = REFUSE
+    input_rate: int = 0
+    """PriceAs: nano-USD per million input tokens."""
+    output_rate: int = 0
+    """PriceAs: nano-USD per million output tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One WorkflowBudget; fields as in the kind's schema, money in nano-USD, durations in seconds."""
+
+    namespace: str
+    name: str
+    match_labels: dict[str, str]
+    limits: tuple[Limit, ...]
+    time_zone: str = "UTC"
+    ladder: tuple[Rung, ...] = ()
+    on_exhausted: str = REFUSE
+    enforcement: str = ENFORCE
+    failure_policy: str = FAIL
+    output_bound: str = CLAMP
+    unpriced: Unpriced = field(default_factory=Unpriced)
+    models_allowed: tuple[str, ...] = ()
+    models_denied: tuple[str, ...] = ()
+    wait_seconds: float = 30.0
+    max_delay_seconds: float = 20.0
+    on_disconnect: str = "Auto"
+    refusal_status: int = 402
+    suspend: bool = False
+
+    @property
+    def key(self) -> str:
+        """``namespace/name``: the part of a window id that names the budget."""
+        return f"{self.namespace}/{self.name}"
+
+    def ladder_of(self, limit: Limit) -> tuple[Rung, ...]:
+        """The rungs that count for a limit."""
+        return self.ladder if limit.ladder is None else limit.ladder
+
+    def matches(self, labels: dict[str, str]) -> bool:
+        """Whether a pod with these labels is within the budget."""
+        return all(labels.get(k) == v for k, v in self.match_labels.items())

@@ -1,0 +1,1 @@
+"""The ledger: grants, usage and stages behind a small HTTP service."""

@@ -1,0 +1,1 @@
+"""The egress sidecar: the shell around the core, in the pod."""
