@@ -21,6 +21,8 @@ class Rung:
     action: str
     models: tuple[tuple[str, str], ...] = ()
     """For Downgrade: (pattern of the model asked for, model to use)."""
+    rate: int = 0
+    """For Slow: nano-USD per hour to pace to; 0 paces what is left over the rest of the window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class Budget:
     time_zone: str = "UTC"
     ladder: tuple[Rung, ...] = ()
     on_exhausted: str = REFUSE
+    trickle: int = 0
+    """For Throttle: nano-USD per hour beyond the limit."""
     enforcement: str = ENFORCE
     failure_policy: str = FAIL
     output_bound: str = CLAMP

@@ -14,11 +14,15 @@ def parse_usd(text: object) -> int:
     Raises ValueError with the way out for anything else: a float has already lost cents before we see it, and a
     negative amount has no meaning for a limit.
     """
-    if isinstance(text, (int, float)):
-        raise ValueError(f'{text!r} is a number: write money as a quoted decimal string, such as "{abs(text):.2f}"')
+    if isinstance(text, (int, float)) and not isinstance(text, bool) and abs(text) < 10**12:
+        written = repr(text).lstrip("-")
+        amount = written if _USD.fullmatch(written) else f"{abs(text):.2f}"
+        raise ValueError(f'{text!r} is a number: write money as a quoted decimal string, such as "{amount}"')
     if not isinstance(text, str) or not _USD.fullmatch(text):
+        written = str(text).lower() if isinstance(text, bool) else repr(text)[:80]
         raise ValueError(
-            f'{text!r} is not an amount: write dollars as a quoted decimal string without sign, such as "200.00"'
+            f"{written} is not an amount: write dollars as a quoted decimal string without sign, at most 12 digits"
+            ' before and 9 after the point, such as "200.00"'
         )
     return int(Decimal(text) * NANOS_PER_USD)
 

@@ -1,0 +1,433 @@
+"""The document of a WorkflowBudget: from the shape people write to the Budget that decisions read.
+
+Documents travel as JSON between command line, ledger and sidecar, and everyone reads them with ``parse_budget``. A
+document with any mistake makes no budget: every mistake is reported at once, each with its field, value and way out.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import partial
+from zoneinfo import available_timezones
+
+from wfb_core.budget import (
+    ADAPTIVE,
+    ALLOW,
+    CLAMP,
+    DOWNGRADE,
+    ENFORCE,
+    FAIL,
+    IGNORE,
+    PRICE_AS,
+    REFUSE,
+    REPORT,
+    RUN,
+    SLOW,
+    STRICT,
+    THROTTLE,
+    TOTAL,
+    WARN,
+    WINDOWS,
+    Budget,
+    Limit,
+    Rung,
+    Unpriced,
+)
+from wfb_core.fields import (
+    BudgetErrors,
+    FieldError,
+    Section,
+    boolean,
+    choice,
+    duration,
+    nearest,
+    number,
+    shown,
+    text,
+    whole,
+)
+from wfb_core.money import parse_usd
+from wfb_core.selectors import label_key, label_value, namespace_name, object_name
+from wfb_core.windows import zone_of
+
+__all__ = ["ALL", "API_VERSION", "KINDS", "NOT_YET", "BudgetErrors", "FieldError", "NotYet", "parse_budget"]
+
+API_VERSION = "aifinops.dev/v1alpha1"
+NAMESPACED, CLUSTER = "WorkflowBudget", "ClusterWorkflowBudget"
+KINDS = (NAMESPACED, CLUSTER)
+
+MOST_LIMITS = 16
+MOST_RUNGS = 16
+MOST_LABELS = 16
+MOST_PATTERNS = 64
+LONGEST_MODEL = 256
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """Something that the kind's schema knows and nothing acts on yet: its name, and what to do without it."""
+
+    what: str
+    instead: str
+
+
+NOT_YET: dict[str, NotYet] = {
+    "ladder.Downgrade": NotYet("the action Downgrade", "Warn and Slow are available"),
+    "ladder.notify": NotYet("notify", "stages are recorded and shown without it"),
+    "ladder.usdPerHour": NotYet("a rate of its own for Slow", "Slow paces what is left over the rest of the window"),
+    "onExhausted.Throttle": NotYet("the action Throttle", "Refuse stops at the limit, Allow goes on beyond it"),
+    "outputBound.Adaptive": NotYet("Adaptive", "Clamp fits answers to the money left, Strict holds their maximum"),
+    "onDisconnect": NotYet("an onDisconnect other than Auto", "Auto settles at what was seen, or reads to the end"),
+    "loops": NotYet("the guard against loops", 'only action: "Off" is available'),
+    "selector.matchExpressions": NotYet("matchExpressions", "matchLabels is available"),
+    "namespaceSelector": NotYet("namespaceSelector", "labels select pods of every namespace"),
+}
+"""What is refused rather than silently ignored. To make one available, delete its row."""
+
+ALL = frozenset(NOT_YET)
+
+# Kubernetes, ObjectMeta v1: what the API server keeps there changes no budget.
+_OBJECT_META = (
+    "annotations",
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "finalizers",
+    "generateName",
+    "generation",
+    "labels",
+    "managedFields",
+    "ownerReferences",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+)
+
+_DEFAULTS = Budget("", "", {}, ())
+
+
+def parse_budget(document: object, available: Collection[str] = ()) -> Budget:
+    """The budget that a document of kind WorkflowBudget or ClusterWorkflowBudget states.
+
+    ``available`` names rows of ``NOT_YET`` to accept all the same. A cluster's budget has the namespace ``""``; a
+    namespaced one without a namespace gets ``default``. Raises BudgetErrors with every mistake of the document.
+    """
+    errors: list[FieldError] = []
+    budget = _Reading(errors, frozenset(available)).budget(document)
+    if errors or budget is None:
+        raise BudgetErrors(errors)
+    return budget
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One pass over one document."""
+
+    errors: list[FieldError]
+    available: frozenset[str]
+
+    def not_yet(self, feature: str, section: Section, *below: str | int) -> None:
+        """Report a field that nothing acts on yet."""
+        row = NOT_YET.get(feature)
+        if row is not None and feature not in self.available:
+            section.refuse(f"{row.what} is not available in this version; remove it ({row.instead})", *below)
+
+    def unread(self, feature: str, section: Section, name: str) -> None:
+        """Report a field that nothing reads yet, where the document gives it."""
+        section.ignore(name)
+        if section.has(name):
+            row = NOT_YET[feature]
+            section.refuse(f"{row.what} is not available in this version; remove it ({row.instead})", name)
+
+    def budget(self, document: object) -> Budget | None:
+        """The whole document; None where what it is for cannot be told."""
+        top = Section(document, (), self.errors)
+        top.take("apiVersion", choice(API_VERSION), "", f"write apiVersion: {API_VERSION}")
+        kind = top.take("kind", choice(*KINDS), "", f"write kind: {NAMESPACED}")
+        if not kind:
+            kind = nearest(str(top.given.get("kind", "")), KINDS) or ""
+        if not kind:
+            return None
+        namespace, name = self.metadata(top, cluster=kind == CLUSTER)
+        spec = top.section("spec", "write what the budget limits below spec:")
+        top.ignore("status")
+        top.close()
+        if spec is None or not spec.sound:
+            return None
+        return self.spec(spec, namespace, name, cluster=kind == CLUSTER)
+
+    def metadata(self, top: Section, *, cluster: bool) -> tuple[str, str]:
+        """Namespace and name."""
+        metadata = top.section("metadata", "name the budget with metadata: {name: …}")
+        if metadata is None:
+            return "", ""
+        name = metadata.take("name", object_name, "", "give the budget a name, such as invoice-triage")
+        if cluster:
+            metadata.ignore("namespace")
+            if metadata.has("namespace"):
+                metadata.refuse(f"a {CLUSTER} has no namespace: remove it, or make it a {NAMESPACED}", "namespace")
+            namespace = ""
+        else:
+            namespace = metadata.take("namespace", namespace_name, "default")
+        metadata.ignore(*_OBJECT_META)
+        metadata.close()
+        return namespace, name
+
+    def spec(self, spec: Section, namespace: str, name: str, *, cluster: bool) -> Budget:
+        """The spec, field by field in the schema's order."""
+        labels = self.selector(spec, cluster=cluster)
+        zone = spec.take("timeZone", _zone, _DEFAULTS.time_zone)
+        ladder = self.ladder(spec)
+        limits = self.limits(spec, ladder or ())
+        on_exhausted, trickle = self.on_exhausted(spec)
+        output_bound = spec.take("outputBound", choice(CLAMP, STRICT, ADAPTIVE), _DEFAULTS.output_bound)
+        if output_bound == ADAPTIVE:
+            self.not_yet("outputBound.Adaptive", spec, "outputBound")
+        allowed, denied = self.models(spec)
+        self.loops(spec)
+        on_disconnect = spec.take("onDisconnect", text, _DEFAULTS.on_disconnect)
+        if on_disconnect != _DEFAULTS.on_disconnect:
+            self.not_yet("onDisconnect", spec, "onDisconnect")
+        budget = Budget(
+            namespace=namespace,
+            name=name,
+            match_labels=labels,
+            limits=limits,
+            time_zone=zone,
+            ladder=ladder or (),
+            on_exhausted=on_exhausted,
+            trickle=trickle,
+            enforcement=spec.take("enforcement", choice(ENFORCE, REPORT), _DEFAULTS.enforcement),
+            failure_policy=spec.take("failurePolicy", choice(FAIL, IGNORE), _DEFAULTS.failure_policy),
+            output_bound=output_bound,
+            unpriced=self.unpriced(spec),
+            models_allowed=allowed,
+            models_denied=denied,
+            wait_seconds=spec.take("waitSeconds", number(0, 600, "seconds"), _DEFAULTS.wait_seconds),
+            max_delay_seconds=spec.take("maxDelaySeconds", number(0, 600, "seconds"), _DEFAULTS.max_delay_seconds),
+            on_disconnect=on_disconnect,
+            refusal_status=spec.take("refusalStatus", _refusal_status, _DEFAULTS.refusal_status),
+            suspend=spec.take("suspend", boolean, _DEFAULTS.suspend),
+        )
+        spec.close()
+        return budget
+
+    def selector(self, spec: Section, *, cluster: bool) -> dict[str, str]:
+        """The labels that a pod must have, by their full keys; empty only for a cluster's budget, which is for all."""
+        if cluster:
+            self.unread("namespaceSelector", spec, "namespaceSelector")
+        else:
+            spec.ignore("namespaceSelector")
+            if spec.has("namespaceSelector"):
+                spec.refuse(f"belongs to a {CLUSTER}: remove it, or change the kind", "namespaceSelector")
+        way_out = "say whose money this is with selector: {matchLabels: {aifinops.dev/workflow: …}}"
+        mistakes = len(self.errors)
+        selector = spec.section("selector", "" if cluster else way_out)
+        if selector is None or not selector.sound:
+            return {}
+        self.unread("selector.matchExpressions", selector, "matchExpressions")
+        section = selector.section("matchLabels")
+        labels = {} if section is None else self.match_labels(section)
+        selector.close()
+        if not labels and not cluster and len(self.errors) == mistakes:
+            selector.refuse(f"is empty, and a {NAMESPACED} is never for everything: {way_out}, or make it a {CLUSTER}")
+        return labels
+
+    def match_labels(self, labels: Section) -> dict[str, str]:
+        """Label keys and values, checked; short keys made full."""
+        found: dict[str, str] = {}
+        if len(labels.given) > MOST_LABELS:
+            labels.refuse(f"has {len(labels.given)} labels: give at most {MOST_LABELS}")
+        for name in list(labels.given)[:MOST_LABELS]:
+            value = labels.take(name, label_value, "")
+            try:
+                key = label_key(name)
+            except ValueError as error:
+                labels.refuse(str(error), name)
+                continue
+            if key in found:
+                labels.refuse(f"is a second value for {key}: a pod has only one, so remove either", name)
+            found[key] = value
+        return found
+
+    def limits(self, spec: Section, ladder: tuple[Rung, ...]) -> tuple[Limit, ...]:
+        """The limits, one for a kind of window."""
+        way_out = 'state at least one limit, such as limits: [{window: Day, usd: "200.00"}]'
+        sections = spec.sections("limits", MOST_LIMITS, way_out)
+        if sections == []:
+            spec.refuse(f"is empty: {way_out}", "limits")
+        found: list[Limit] = []
+        for section in sections or ():
+            if not section.sound:
+                continue
+            limit = self.limit(section, ladder)
+            if limit.window and any(limit.window == other.window for other in found):
+                section.refuse(
+                    f"is a second limit for {limit.window}: keep the smaller, it is the one that counts", "window"
+                )
+            found.append(limit)
+        return tuple(found)
+
+    def limit(self, section: Section, inherited: tuple[Rung, ...]) -> Limit:
+        """One limit; the inherited ladder counts where it has none of its own."""
+        window = section.take("window", choice(*WINDOWS), "", f"choose one of {', '.join(WINDOWS)}")
+        nanos = section.take("usd", parse_usd, 0, 'give the amount as a quoted decimal string, such as "200.00"')
+        max_age = section.take("maxAge", duration, None)
+        if section.has("maxAge") and window not in (RUN, ""):
+            section.refuse(
+                f"belongs to a limit for Run: a {window} window ends by the calendar, so remove it", "maxAge"
+            )
+        own = self.ladder(section)
+        section.close()
+        if window in (RUN, TOTAL):
+            rated = "" if "ladder.usdPerHour" in NOT_YET.keys() - self.available else "give the step usdPerHour, or "
+            for index, rung in enumerate(inherited if own is None else own):
+                if rung.action == SLOW and not rung.rate:
+                    place = () if own is None else ("ladder", index)
+                    whose = "the budget's ladder has a Slow step" if own is None else "is a Slow step"
+                    section.refuse(
+                        f"{whose}, and a {window} window has no end to pace to: {rated}give this limit a ladder of its"
+                        " own without Slow, such as ladder: []",
+                        *place,
+                        value=section.given,
+                    )
+        return Limit(window, nanos, own, max_age)
+
+    def ladder(self, section: Section) -> tuple[Rung, ...] | None:
+        """The rungs of a budget or of one limit, ascending; None where no ladder is given."""
+        sections = section.sections("ladder", MOST_RUNGS)
+        if sections is None:
+            return None
+        rungs: list[Rung] = []
+        for step in sections:
+            if not step.sound:
+                rungs.append(Rung(0, ""))
+                continue
+            rung = self.rung(step)
+            percents = [earlier.at_percent for earlier in rungs]
+            if rung.at_percent and rung.at_percent in percents:
+                step.refuse(f"{rung.at_percent} is given twice: give each step a percentage of its own", "atPercent")
+            elif rung.at_percent and rung.at_percent < max(percents, default=0):
+                step.refuse(
+                    f"{rung.at_percent} comes after {max(percents)}: order the steps by rising percentage", "atPercent"
+                )
+            rungs.append(rung)
+        return tuple(rungs)
+
+    def rung(self, step: Section) -> Rung:
+        """One step of a ladder."""
+        at_percent = step.take("atPercent", whole(1, 100), 0, "give the percentage of money spent, 1 to 100")
+        action = step.take("action", choice(WARN, SLOW, DOWNGRADE), "", f"choose {WARN}, {SLOW} or {DOWNGRADE}")
+        models = self.downgrades(step)
+        rate = step.take("usdPerHour", _rate, 0)
+        self.unread("ladder.notify", step, "notify")
+        step.close()
+        if action == DOWNGRADE:
+            self.not_yet("ladder.Downgrade", step, "action")
+            if step.given.get("models", []) == []:
+                step.refuse('is missing: say what to use instead, such as [{from: "claude-opus-*", to: …}]', "models")
+        elif action and step.has("models"):
+            step.refuse(f"belongs to the action {DOWNGRADE}: remove it, or change the action", "models")
+        if step.has("usdPerHour"):
+            if action == SLOW:
+                self.not_yet("ladder.usdPerHour", step, "usdPerHour")
+            elif action:
+                step.refuse(f"belongs to the action {SLOW}: remove it, or change the action", "usdPerHour")
+        return Rung(at_percent, action, models, rate)
+
+    def downgrades(self, step: Section) -> tuple[tuple[str, str], ...]:
+        """Which model to use for which pattern."""
+        sections = step.sections("models", MOST_PATTERNS)
+        found: list[tuple[str, str]] = []
+        for pair in sections or ():
+            if not pair.sound:
+                continue
+            pattern = pair.take("from", _model, "", 'give the pattern of the model asked for, such as "claude-opus-*"')
+            model = pair.take("to", _model, "", "name the model to use instead")
+            if "*" in model:
+                pair.refuse(f"{shown(model)} is a pattern: name the one model to use", "to")
+            pair.close()
+            found.append((pattern, model))
+        return tuple(found)
+
+    def on_exhausted(self, spec: Section) -> tuple[str, int]:
+        """What happens at the limit, and the trickle of Throttle in nano-USD per hour."""
+        section = spec.section("onExhausted")
+        if section is None or not section.sound:
+            return _DEFAULTS.on_exhausted, 0
+        action = section.take("action", choice(REFUSE, THROTTLE, ALLOW), "", f"choose {REFUSE}, {THROTTLE} or {ALLOW}")
+        needed = 'give the trickle beyond the limit, such as "1.00"' if action == THROTTLE else ""
+        if action == THROTTLE:
+            self.not_yet("onExhausted.Throttle", section, "action")
+        trickle = section.take("usdPerHour", _rate, 0, needed)
+        if section.has("usdPerHour") and action not in (THROTTLE, ""):
+            section.refuse(f"belongs to the action {THROTTLE}: remove it, or change the action", "usdPerHour")
+        section.close()
+        return action, trickle
+
+    def unpriced(self, spec: Section) -> Unpriced:
+        """What to do with a model whose price is not known."""
+        section = spec.section("unpricedModels")
+        if section is None or not section.sound:
+            return _DEFAULTS.unpriced
+        action = section.take("action", choice(REFUSE, ALLOW, PRICE_AS), "", f"choose {REFUSE}, {ALLOW} or {PRICE_AS}")
+        rates = {}
+        for name in ("usdPerMillionInput", "usdPerMillionOutput"):
+            needed = 'give the price to count with, such as "5"' if action == PRICE_AS else ""
+            rates[name] = section.take(name, _rate, 0, needed)
+            if section.has(name) and action not in (PRICE_AS, ""):
+                section.refuse(f"belongs to the action {PRICE_AS}: remove it, or change the action", name)
+        section.close()
+        return Unpriced(action, rates["usdPerMillionInput"], rates["usdPerMillionOutput"])
+
+    def models(self, spec: Section) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The patterns of models allowed and denied."""
+        section = spec.section("models")
+        if section is None or not section.sound:
+            return (), ()
+        allowed = section.texts("allowed", MOST_PATTERNS, LONGEST_MODEL)
+        denied = section.texts("denied", MOST_PATTERNS, LONGEST_MODEL)
+        if section.given.get("allowed") in ([], ()):
+            section.refuse("is empty, which would allow no model: remove it to allow every model", "allowed")
+        section.close()
+        return allowed or (), denied or ()
+
+    def loops(self, spec: Section) -> None:
+        """The guard against loops: only that it is off can be said."""
+        section = spec.section("loops")
+        if section is None or not section.sound:
+            return
+        if section.given.get("action") in ("Off", "None", False):  # a bare Off is false to YAML: the reader says so
+            section.take("action", choice("Off", "None"), "")
+            section.take("costMultiple", number(1, 1_000_000, "a multiple"), 0.0)
+            section.close()
+        else:
+            self.not_yet("loops", spec, "loops")
+
+
+_model = partial(text, most=LONGEST_MODEL)
+
+
+def _zone(value: object) -> str:
+    """A reader of IANA zones, which names the nearest one."""
+    name = text(value)
+    try:
+        zone_of(name)
+    except ValueError as error:
+        meant = nearest(name, available_timezones())
+        hint = f"did you mean {meant}?" if meant else "write its area and city, such as Europe/Berlin, or UTC"
+        raise ValueError(f"{error}: {hint}") from error
+    return name
+
+
+def _rate(value: object) -> int:
+    """A reader of prices and rates: dollars, more than none."""
+    if not (nanos := parse_usd(value)):
+        raise ValueError(f"{shown(value)} is nothing: give more than that")
+    return nanos
+
+
+def _refusal_status(value: object) -> int:
+    """A reader of the status of a refusal."""
+    if not isinstance(value, int) or value not in (402, 429):
+        raise ValueError(f"{shown(value)} is not a refusal's status: choose 402, or 429 for clients that know no 402")
+    return int(value)

@@ -1,0 +1,75 @@
+"""Selectors: the labels and names by which a budget knows its pods, and the patterns by which it knows models."""
+
+import re
+from fnmatch import fnmatchcase
+
+from wfb_core.budget import Budget
+from wfb_core.fields import shown
+
+LABEL_PREFIX = "aifinops.dev/"
+
+SHORT_LABELS = ("workflow", "team", "feature", "run")
+"""The labels by which a pod says who it is; written short they stand for ``aifinops.dev/<name>``."""
+
+# Kubernetes, "Labels and Selectors", syntax and character set.
+_LABEL_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
+_DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_DNS_SUBDOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+
+
+def label_key(name: str) -> str:
+    """The full key of a label: ``workflow`` is ``aifinops.dev/workflow``; every other key stands for itself.
+
+    Raises ValueError for a key that Kubernetes would not take.
+    """
+    key = LABEL_PREFIX + name if name in SHORT_LABELS else name
+    prefix, slash, rest = key.rpartition("/")
+    if not _LABEL_NAME.fullmatch(rest) or (slash and not _DNS_SUBDOMAIN.fullmatch(prefix)):
+        raise ValueError(
+            f"{shown(name)} is not a label's key: use letters, digits, '-', '_' and '.', at most 63, between a letter"
+            " or digit at both ends, after a DNS prefix and '/' where it has one, such as aifinops.dev/workflow"
+        )
+    return key
+
+
+def label_value(value: object) -> str:
+    """A label's value, checked; raises ValueError for one that Kubernetes would not take."""
+    if not isinstance(value, str):
+        raise ValueError(f'{shown(value)} is not text: write the label\'s value in quotes, such as "{value}"')
+    if not _LABEL_VALUE.fullmatch(value):
+        raise ValueError(
+            f"{shown(value)} is not a label's value: use letters, digits, '-', '_' and '.', at most 63, with a letter or"
+            " digit at both ends"
+        )
+    return value
+
+
+def object_name(value: object) -> str:
+    """The name of an object, checked; raises ValueError for one that Kubernetes would not take."""
+    if not isinstance(value, str) or not _DNS_SUBDOMAIN.fullmatch(value):
+        raise ValueError(
+            f"{shown(value)} is not an object's name: use small letters, digits, '-' and '.', at most 253, with a letter"
+            " or digit at both ends of every part, such as invoice-triage"
+        )
+    return value
+
+
+def namespace_name(value: object) -> str:
+    """The name of a namespace, checked; raises ValueError for one that Kubernetes would not take."""
+    if not isinstance(value, str) or not _DNS_LABEL.fullmatch(value):
+        raise ValueError(
+            f"{shown(value)} is not a namespace's name: use small letters, digits and '-', at most 63, with a letter or"
+            " digit at both ends, such as billing"
+        )
+    return value
+
+
+def model_allowed(budget: Budget, model: str) -> bool:
+    """Whether a budget's lists let a model through: no denied pattern fits, and an allowed one does where any is given.
+
+    Patterns are globs (``gpt-*``), and case counts, as it does in the providers' own names.
+    """
+    if any(fnmatchcase(model, pattern) for pattern in budget.models_denied):
+        return False
+    return not budget.models_allowed or any(fnmatchcase(model, pattern) for pattern in budget.models_allowed)
