@@ -42,3 +42,5 @@ class CallFacts:
     """Whether it asks for an hour's time to live."""
     wants_usage_chunk: bool = True
     """For OpenAI chat streams: whether the caller itself asked for the usage chunk."""
+    reasoning: bool | None = None
+    """Whether the request turns on reasoning that its answer may hide; None where it does not say."""

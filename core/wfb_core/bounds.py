@@ -1,0 +1,125 @@
+"""How much a call can cost before it exists: the hold, from what its request shows and what the provider documents.
+
+A hold is provable. A byte-level tokenizer never makes more tokens than bytes; framing, tools and media are bounded by
+documented maxima; what the body does not show, by the context window; all at the dearest class the call can hit.
+Counts of output tokens are per choice throughout, as a request's own cap is; money covers all choices.
+"""
+
+import re
+
+from wfb_core.call import CallFacts
+from wfb_core.money import ceil_div
+from wfb_core.price import PER, ModelPrice
+
+FLOOR_TOKENS = 256
+"""An answer shorter than this is not worth having: a call that cannot pay for it is refused."""
+BASE_TOKENS = 128
+"""Around the whole request: what primes the answer, the date and the rules a provider puts before the first message."""
+MESSAGE_TOKENS = 16
+"""Around each message, item and system block: role, name, separators (3-5 in OpenAI's cookbook on counting tokens)."""
+TOOL_TOKENS = 32
+"""Around each tool definition, whose own text is counted in bytes (7-12 in the same cookbook)."""
+TOOLS_PREAMBLE_TOKENS = 3_072
+"""Before the first tool definition. Anthropic documents at most 804 tokens of system prompt, and for its own client
+tools, whose definitions no body shows and of which a request has one each, 245 (bash), 700 (text editor), 735 and 499
+(computer use): https://platform.claude.com/docs/en/about-claude/pricing#tool-use-pricing."""
+MEDIUM_TOKENS = 32
+"""Around each medium."""
+
+_PLAIN = re.compile(r"(ft:)?(gpt-3\.5|gpt-35|gpt-4|chatgpt-4o|gpt-5(\.\d)?-chat)")
+_CLAUDE = re.compile(r"(?:^|[./])claude\D*?(\d{1,2})(?:[.-](\d{1,2}))?(?!\d)")
+
+
+def claude_version(model: str) -> tuple[int, int] | None:
+    """The version in a Claude model's name, ``(4, 5)`` for ``claude-haiku-4-5-20251001``; None for other models."""
+    found = _CLAUDE.search(model.lower())
+    return None if found is None else (int(found[1]), int(found[2] or 0))
+
+
+def input_tokens_bound(facts: CallFacts, price: ModelPrice) -> int | None:
+    """The most input tokens a call can be charged for; None where nothing bounds them.
+
+    A document's or a recording's bytes bound nothing, since both compress: they count as the context window, as does
+    an image of a model whose images have no documented maximum. Never more than the window where it is known.
+    """
+    unseen = bool(facts.hidden_input) or any(kind != "image" or price.image_tokens is None for kind, _ in facts.media)
+    if unseen:
+        return price.context
+    shown = (
+        BASE_TOKENS
+        + facts.input_bytes
+        + MESSAGE_TOKENS * facts.messages
+        + (TOOLS_PREAMBLE_TOKENS + TOOL_TOKENS * facts.tools if facts.tools else 0)
+        + len(facts.media) * (MEDIUM_TOKENS + (price.image_tokens or 0))
+    )
+    return shown if price.context is None else min(shown, price.context)
+
+
+def output_bound(facts: CallFacts, price: ModelPrice) -> int | None:
+    """The most output tokens of one choice: the request's cap or the model's maximum; None where neither is known."""
+    if facts.cap is None or price.max_output is None or facts.tier == "batch":
+        # Batches go beyond the maximum of single calls: Anthropic's beta output-300k.
+        return price.max_output if facts.cap is None else facts.cap
+    return min(facts.cap, price.max_output)
+
+
+def hold(facts: CallFacts, price: ModelPrice, output_tokens: int) -> int | None:
+    """Nano-USD that a call with so many output tokens per choice cannot cost more than, rounded up.
+
+    None where its input has no bound, or its service tier no price.
+    """
+    parts = _parts(facts, price)
+    if parts is None:
+        return None
+    fixed, per_token = parts
+    return ceil_div(fixed + max(output_tokens, 0) * per_token, PER)
+
+
+def minimum(facts: CallFacts, price: ModelPrice) -> int | None:
+    """The least worth holding: the hold with `FLOOR_TOKENS` of output, or its bound where that is less; None as `hold`."""
+    bound = output_bound(facts, price)
+    return hold(facts, price, FLOOR_TOKENS if bound is None else min(bound, FLOOR_TOKENS))
+
+
+def affordable_output(facts: CallFacts, price: ModelPrice, nanos: int) -> int:
+    """The highest cap on output tokens whose hold fits into an amount.
+
+    0 where not even the input fits or has a bound. Where output is free, the model's maximum or the request's cap.
+    """
+    parts = _parts(facts, price)
+    if parts is None:
+        return 0
+    fixed, per_token = parts
+    room = nanos * PER - fixed
+    if room < 0:
+        return 0
+    if per_token == 0:
+        return output_bound(facts, price) or FLOOR_TOKENS
+    return room // per_token
+
+
+def hides_output(facts: CallFacts) -> bool:
+    """Whether output can be charged that its stream does not show: hidden reasoning.
+
+    True unless the model is known to show all it writes, or to reason only on request and was not asked to.
+    """
+    version = claude_version(facts.model)
+    if version is None:
+        return _PLAIN.match(facts.model.lower()) is None
+    if version < (3, 7):
+        return False
+    return version >= (4, 7) or facts.reasoning is not False
+
+
+def _parts(facts: CallFacts, price: ModelPrice) -> tuple[int, int] | None:
+    """What all input costs and what one token of output for every choice costs, both times `PER`."""
+    tokens = input_tokens_bound(facts, price)
+    rates = None if tokens is None else price.dearest(facts.tier, tokens)
+    if tokens is None or rates is None:
+        return None
+    dearest = max(rates.input, rates.cache_read)
+    if facts.cache_write or facts.cache_write_1h or price.bills_writes:
+        dearest = max(dearest, rates.cache_write)
+    if facts.cache_write_1h:
+        dearest = max(dearest, rates.cache_write_1h)
+    return tokens * dearest, max(facts.choices, 1) * rates.output

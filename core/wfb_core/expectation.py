@@ -1,0 +1,192 @@
+"""What a call will probably cost, learned from the calls that settled: for pacing and forecasts, never for a promise.
+
+Input is the text's bytes over a learned ratio, output a learned mean, and the shares of cached input are learned too,
+all per model and of this process alone. Ratios are floats, since they are guesses; money stays whole.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from wfb_core import bounds
+from wfb_core.call import CallFacts
+from wfb_core.price import ModelPrice, cost
+from wfb_core.usage import Usage
+
+PRIOR_BYTES_PER_TOKEN = 3.3
+"""Before anything is learned: between JSON (3.4) and dense text, on the dear side."""
+PRIOR_CLAUDE = 2.4
+"""From Claude 4.7 on, whose tokenizer makes up to 1.47 times as many tokens of the same text."""
+PRIOR_WEIGHT = 4_096
+"""Bytes of text that the prior counts for against what is observed."""
+PRIOR_OUTPUT = 512
+"""Output tokens of one choice before any is seen."""
+FRAMING_TOKENS = 10
+"""Expected around each message."""
+DECAY = 0.95
+"""What one call leaves of the weight of those before it: about twenty calls count."""
+RECENT = 128
+"""Answers whose length is kept, for the high quantile."""
+ENOUGH = 20
+"""Answers below which no quantile is told."""
+MODELS = 256
+"""Models that are remembered; the one unseen for longest gives way."""
+
+_IMAGE_TOKENS, _DOCUMENT_BYTES_PER_TOKEN, _AUDIO_BYTES_PER_TOKEN = 1_500, 24, 800
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How good the expectation of one model was, as running totals: actual over expected is the error ratio."""
+
+    calls: int = 0
+    expected_input: int = 0
+    actual_input: int = 0
+    expected_output: int = 0
+    actual_output: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One call's error: actual tokens over expected ones."""
+
+    input_ratio: float
+    output_ratio: float
+
+
+@dataclass(slots=True)
+class _Learned:
+    bytes: float
+    tokens: float
+    """Text and its tokens, both fading alike: their quotient is the ratio."""
+    inputs: float = 0.0
+    reads: float = 0.0
+    writes: float = 0.0
+    outputs: float = 0.0
+    choices: float = 0.0
+    calls: float = 0.0
+    """Tokens by class, choices and calls, fading."""
+    recent: list[int] = field(default_factory=list)
+    """Output tokens of the last choices, a ring."""
+    next: int = 0
+    figures: Figures = field(default_factory=Figures)
+
+
+class Expectations:
+    """What this process has learned of each model, in bounded memory; no clock, no chance."""
+
+    def __init__(self, models: int = MODELS) -> None:
+        self._models = models
+        self._learned: dict[tuple[str, str], _Learned] = {}
+
+    def expected(self, facts: CallFacts, price: ModelPrice, hold: int) -> int:
+        """The probable cost of a call in nano-USD, at least 1 and never above its hold."""
+        usage = self._usage(facts, price)
+        rates = price.rates_for(usage.input_tokens, facts.tier)
+        nanos = hold if rates is None else cost(usage, rates).total
+        return max(1, min(nanos, hold))
+
+    def observe(self, facts: CallFacts, usage: Usage) -> Observation:
+        """Learns from what a call used; returns how far off the expectation was."""
+        expected_input, expected_output = self._input(facts), self._output(facts)
+        key = facts.provider, facts.model
+        learned = self._learned.pop(key, None)
+        if learned is None:
+            if len(self._learned) >= self._models:
+                del self._learned[next(iter(self._learned))]
+            learned = _fresh(facts.model)
+        self._learned[key] = learned  # last seen, last to go
+        _learn(learned, facts, usage)
+        f = learned.figures
+        learned.figures = Figures(
+            f.calls + 1,
+            f.expected_input + expected_input,
+            f.actual_input + usage.input_tokens,
+            f.expected_output + expected_output,
+            f.actual_output + usage.output_tokens,
+        )
+        return Observation(
+            usage.input_tokens / max(expected_input, 1),
+            usage.output_tokens / max(expected_output, 1),
+        )
+
+    def output_p99(self, facts: CallFacts) -> int | None:
+        """The output tokens per choice that 99 of 100 recent answers stayed within; None before there are enough."""
+        learned = self._learned.get((facts.provider, facts.model))
+        if learned is None or len(learned.recent) < ENOUGH:
+            return None
+        ranked = sorted(learned.recent)
+        return ranked[-1 - (len(ranked) - 1) // 100]
+
+    def figures(self) -> Mapping[tuple[str, str], Figures]:
+        """The error of every remembered (provider, model), for metrics."""
+        return {key: learned.figures for key, learned in self._learned.items()}
+
+    def _usage(self, facts: CallFacts, price: ModelPrice) -> Usage:
+        tokens = self._input(facts)
+        bound = bounds.input_tokens_bound(facts, price)
+        if bound is not None:
+            tokens = min(tokens, bound)
+        output = self._output(facts)
+        most = bounds.output_bound(facts, price)
+        if most is not None:
+            output = min(output, most * max(facts.choices, 1))
+        learned = self._learned.get((facts.provider, facts.model))
+        if learned is None or learned.inputs <= 0:
+            return Usage(input_tokens=tokens, output_tokens=output)
+        read = min(tokens, int(tokens * learned.reads / learned.inputs))
+        write = min(tokens - read, int(tokens * learned.writes / learned.inputs))
+        return Usage(
+            input_tokens=tokens,
+            cache_read_tokens=read,
+            cache_write_tokens=write,
+            cache_write_1h_tokens=write if facts.cache_write_1h else 0,
+            output_tokens=output,
+        )
+
+    def _input(self, facts: CallFacts) -> int:
+        learned = self._learned.get((facts.provider, facts.model)) or _fresh(facts.model)
+        text = facts.input_bytes * learned.tokens / learned.bytes
+        hidden = learned.inputs / learned.calls if facts.hidden_input and learned.calls else 0.0
+        return max(1, int(text + hidden) + FRAMING_TOKENS * facts.messages + sum(_medium(*m) for m in facts.media))
+
+    def _output(self, facts: CallFacts) -> int:
+        learned = self._learned.get((facts.provider, facts.model))
+        mean = learned.outputs / learned.choices if learned is not None and learned.choices else PRIOR_OUTPUT
+        return int(mean * max(facts.choices, 1) + 0.5)
+
+
+def prior(model: str) -> float:
+    """Bytes per token assumed before anything is learned."""
+    version = bounds.claude_version(model)
+    return PRIOR_BYTES_PER_TOKEN if version is None or version < (4, 7) else PRIOR_CLAUDE
+
+
+def _fresh(model: str) -> _Learned:
+    return _Learned(bytes=float(PRIOR_WEIGHT), tokens=PRIOR_WEIGHT / prior(model))
+
+
+def _learn(learned: _Learned, facts: CallFacts, usage: Usage) -> None:
+    choices = max(facts.choices, 1)
+    if not facts.media and not facts.hidden_input and facts.input_bytes and usage.input_tokens:
+        # Only where the body shows all of the input does it say anything about the ratio.
+        text = max(1, usage.input_tokens - FRAMING_TOKENS * facts.messages)
+        learned.bytes = learned.bytes * DECAY + facts.input_bytes
+        learned.tokens = learned.tokens * DECAY + text
+    learned.inputs = learned.inputs * DECAY + usage.input_tokens
+    learned.reads = learned.reads * DECAY + usage.cache_read_tokens
+    learned.writes = learned.writes * DECAY + usage.cache_write_tokens
+    learned.outputs = learned.outputs * DECAY + usage.output_tokens
+    learned.choices = learned.choices * DECAY + choices
+    learned.calls = learned.calls * DECAY + 1
+    each = -(-usage.output_tokens // choices)
+    if len(learned.recent) < RECENT:
+        learned.recent.append(each)
+    else:
+        learned.recent[learned.next] = each
+        learned.next = (learned.next + 1) % RECENT
+
+
+def _medium(kind: str, size: int) -> int:
+    if kind == "image":
+        return _IMAGE_TOKENS
+    return size // (_AUDIO_BYTES_PER_TOKEN if kind == "audio" else _DOCUMENT_BYTES_PER_TOKEN)

@@ -1,0 +1,1 @@
+"""Prices: public price data compiled into the snapshot that sidecars and ledger read."""
