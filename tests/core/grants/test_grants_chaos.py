@@ -1,0 +1,98 @@
+"""The properties of money grants under every kind of trouble; ``WFB_SEEDS`` sets how many worlds of each kind."""
+
+import os
+
+import pytest
+
+from grants_simulator import SCENARIOS, Kinds, World, pace, turns
+from wfb_core.grants import GRANTED, Claim, Ledger, Report
+
+SEEDS = int(os.environ.get("WFB_SEEDS", "10"))
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_no_property_breaks(scenario: str) -> None:
+    """Whatever goes wrong: never beyond a limit, no false exhausted, no endless wait, and every nano accounted for."""
+    answers = {answer for seed in range(SEEDS) for answer in World(seed, scenario).run().answers}
+
+    assert answers >= {"granted", "exhausted", "busy", "timed out", "left"}
+    assert ("let through" in answers) == SCENARIOS[scenario].ignore
+
+
+@pytest.mark.parametrize("seed", range(max(3, SEEDS // 4)))
+def test_a_large_call_gets_its_turn_among_many_small_ones(seed: int) -> None:
+    """A call for half the limit waits no longer than the queue's bound while small ones want more than there is."""
+    assert turns(seed)
+
+
+@pytest.mark.parametrize("seed", range(max(3, SEEDS // 4)))
+def test_slow_spends_along_an_even_line(seed: int) -> None:
+    """At every twentieth of the window, spend is within a twentieth of the line, over any pods, holds and biases."""
+    assert pace(seed) < 0.08
+
+
+def test_clamped_holds_spend_the_whole_limit() -> None:
+    """With holds two hundred times the cost, clamping still lets most of the tightest limit be spent."""
+    ends = []
+    for seed in range(4):
+        world = World(seed, "calm", ratio=200, clamp=True, large=0.0, pods=8)
+        world.run()
+        ends.append(max(world.billed[name] / world.limits[name.split("/")[0]] for name in world.billed))
+
+    assert sorted(ends)[1] > 0.95
+
+
+class Counting(dict):
+    """A dict that counts how often anything in it is touched, whole walks by their length."""
+
+    touched = 0
+
+    def __getitem__(self, key):
+        self.touched += 1
+        return super().__getitem__(key)
+
+    def get(self, key, default=None):
+        self.touched += 1
+        return super().get(key, default)
+
+    def _walk(self, parts):
+        self.touched += len(self)
+        return parts
+
+    def items(self):
+        return self._walk(super().items())
+
+    def values(self):
+        return self._walk(super().values())
+
+    def __iter__(self):
+        return self._walk(super().__iter__())
+
+
+def work_of_a_report(holders: int, windows_of_others: int) -> int:
+    """How often a report touches rows, windows and holders."""
+    ledger = Ledger()
+    for number in range(windows_of_others + 1):
+        ledger.open(f"w{number}", 10**12)
+    for number in range(holders):
+        claims = {f"w{n}": Claim(0, 0, 0, 0, 1000) for n in {0, 1 + number % windows_of_others}}
+        ledger.report(0.0, Report(f"pod{number}", 0, 1, claims, ()))
+    ledger.rows, ledger.windows, ledger.holders = (
+        Counting(part) for part in (ledger.rows, ledger.windows, ledger.holders)
+    )
+    reply = ledger.report(1.0, Report("pod0", 1, 2, {"w0": Claim(0, 0, 0, 0, 1000)}, ()))
+    assert reply is not None
+    return ledger.rows.touched + ledger.windows.touched + ledger.holders.touched
+
+
+def test_a_report_costs_the_same_however_many_holders_and_windows_there_are() -> None:
+    """The books are not walked: ten holders or a thousand, five windows or five hundred, the same steps."""
+    assert work_of_a_report(10, 5) == work_of_a_report(1000, 5) == work_of_a_report(1000, 500) < 40
+
+
+def test_the_same_seed_is_the_same_world() -> None:
+    """A seed that breaks something can be run again."""
+    first, second = (World(7, "chaos", Kinds()).run() for _ in range(2))
+
+    assert first.answers == second.answers
+    assert first.answers[GRANTED] > 0

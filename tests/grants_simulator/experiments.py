@@ -1,0 +1,83 @@
+"""Worlds set up to ask one question each."""
+
+from collections.abc import Iterable
+
+from grants_simulator.world import COST, Kinds, World, must
+from wfb_core.grants import BUSY, CROWD, GRANTED, NEAR
+
+BUDGETS = ("cluster", "team0", "team1", "flow00", "flow01", "flow10", "flow11")
+
+
+def turns(seed: int, kinds: Kinds | None = None) -> list[float]:
+    """Waits of four large calls, each half the limit, among small ones that want half as much again as fits.
+
+    Raises Broken where one is neither granted nor told at once, or waits beyond the bound: CROWD seconds of queue
+    ahead, ten until the calls in flight have ended, and a few reports.
+    """
+    hold = 2500 * COST
+    world = World(
+        seed,
+        "calm",
+        kinds or Kinds(),
+        ratio=2000,
+        large=0.0,
+        rate=10.0,
+        duration=3.0,
+        longest=10.0,
+        clamp=False,
+        pods=1 + seed % 25,
+        until=180.0,
+        idle=0.0,
+        limits=dict.fromkeys(BUDGETS, 20 * hold),
+    )
+
+    def ask_large() -> None:
+        world.make_call(world.rng.choice(list(world.living.values())), hold=10 * hold, large=True)
+
+    for turn in range(4):
+        world.after(20.0 + 40.0 * turn, ask_large)
+    world.run()
+    answers = {answer for large, answer in world.waits if large}
+    must(answers <= {GRANTED, BUSY}, f"P4: a large call was told {sorted(answers)}")
+    waits = world.waits[True, GRANTED]
+    must(max(waits, default=0.0) <= CROWD + 10.0 + 5 * NEAR, f"P4: a large call waited {max(waits, default=0.0):.0f} s")
+    return waits
+
+
+def pace(seed: int, kinds: Kinds | None = None, hour: float = 1200.0) -> float:
+    """How far spend strays from an even line in Slow, as a part of the limit, where demand is three times the money.
+
+    Raises Broken where it strays more than a twentieth and the dearest call.
+    """
+    limit = int(0.4 * hour * COST)
+    world = World(
+        seed,
+        "calm",
+        kinds or Kinds(),
+        slow_from=0.0,
+        end=hour,
+        until=hour,
+        rate=1.2,
+        pods=(1, 5, 25)[seed % 3],
+        ratio=(20, 200)[seed % 2],
+        idle=0.0,
+        bias=(0.3, 1.0, 3.0)[seed % 3],
+        wait=15.0,
+        clamp=True,
+        large=0.0,
+        limits={budget: limit * (1 if budget == "cluster" else 100) for budget in BUDGETS},
+    ).run()
+    worst = max(abs(part) for part in _strays(world.bills, hour, limit))
+    dearest = max(cost for _, cost in world.bills) / limit
+    must(worst < 0.05 + dearest, f"P8: spend strays {worst:.0%} from an even line")
+    return worst
+
+
+def _strays(bills: Iterable[tuple[float, int]], hour: float, limit: int) -> list[float]:
+    strays, total, mark = [], 0, 1
+    for now, cost in (*bills, (hour, 0)):
+        while mark <= 20 and now >= hour * mark / 20:
+            strays.append(total / limit - mark / 20)
+            mark += 1
+        total += cost
+    return strays
