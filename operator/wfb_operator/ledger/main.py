@@ -1,0 +1,133 @@
+"""The ledger's process: arguments, the lock, signals, and one line of JSON when it is ready."""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from typing import NoReturn
+
+from aiohttp import web
+
+from wfb_core.fields import BudgetErrors
+from wfb_operator.ledger.http import LedgerHttp
+from wfb_operator.ledger.identities import token_sha256
+from wfb_operator.ledger.lock import DirectoryLock, InUseError
+from wfb_operator.ledger.service import LedgerService
+from wfb_operator.ledger.store.port import StoreError, StoreRefusedError
+from wfb_operator.ledger.store.sqlite import SqliteStore
+
+log = logging.getLogger(__name__)
+
+SHUTDOWN_SECONDS = 5.0
+
+
+class StartError(Exception):
+    """Why the ledger does not start; one line."""
+
+
+class _Arguments(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line on stderr, and exit 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line; exits 2 with one line on stderr where it is wrong."""
+    parser = _Arguments(prog="wfb-ledger", description="The ledger of workflow budgets, over HTTP, on SQLite.")
+    parser.add_argument("--state", required=True, metavar="DIR", help="where the database lives; made if missing")
+    parser.add_argument("--listen", default="127.0.0.1:0", metavar="HOST:PORT", help="port 0 takes a free one")
+    parser.add_argument(
+        "--admin-token-file", required=True, metavar="FILE", help="holds the token that may put budgets and identities"
+    )
+    parser.add_argument(
+        "--restored", action="store_true", help="the state was restored from a backup that the ledger cannot tell"
+    )
+    parser.add_argument("--keep-days", type=float, default=400.0, metavar="N", help="how long usage is kept")
+    parsed = parser.parse_args(arguments)
+    host, colon, port = parsed.listen.rpartition(":")
+    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        parser.error(f"--listen: {parsed.listen!r} is not an address: write host:port, such as 127.0.0.1:8440")
+    if not 1 <= parsed.keep_days <= 36_500:
+        parser.error(f"--keep-days: {parsed.keep_days:g} is not from 1 to 36500")
+    parsed.host, parsed.port = host.removeprefix("[").removesuffix("]"), int(port)
+    return parsed
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the ledger until SIGTERM or SIGINT; exits 2 with one line on stderr where it cannot start."""
+    options = parse_arguments(arguments)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        asyncio.run(_serve(options))
+    except (StartError, StoreRefusedError, InUseError) as error:
+        sys.stderr.write(f"wfb-ledger: {error}\n")
+        sys.exit(2)
+
+
+def _admin_token(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            token = file.read().strip()
+    except (OSError, ValueError) as error:
+        raise StartError(f"--admin-token-file {path} cannot be read: {error}") from error
+    if not token or any(character.isspace() for character in token):
+        raise StartError(f"--admin-token-file {path} holds no token: write one line of ASCII without spaces")
+    return token
+
+
+def _locked(directory: str) -> DirectoryLock:
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        return DirectoryLock(directory)
+    except OSError as error:
+        raise StartError(
+            f"--state {directory} cannot be written ({error.strerror}): give the ledger a directory it may write"
+        ) from error
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    admin = token_sha256(_admin_token(options.admin_token_file))
+    lock = _locked(options.state)
+    store = SqliteStore.open(options.state)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    service = LedgerService(store, keep_days=options.keep_days)
+    try:
+        await service.start(restored=options.restored)
+    except (StoreError, BudgetErrors) as error:
+        first = str(error).splitlines()[0]
+        raise StartError(f"what {options.state} holds cannot be loaded: {first}") from error
+    runner = web.AppRunner(
+        LedgerHttp(service, store, admin).application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, options.host, options.port)
+        await site.start()
+    except OSError as error:
+        await service.stop()
+        await store.close()
+        raise StartError(f"--listen {options.listen}: {error.strerror or error}: choose another address") from error
+    host, port = runner.addresses[0][:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    sys.stdout.write(json.dumps({"url": url, "pid": os.getpid()}) + "\n")
+    sys.stdout.flush()
+    log.info("listening on %s, state in %s", url, options.state)
+    await stopping.wait()
+    await site.stop()  # no new connections; what was accepted is finished
+    await service.stop()
+    await runner.cleanup()
+    try:
+        await store.close()
+    except StoreError as error:
+        log.warning("closing the store: %s", error)
+    lock.release()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""What the ledger holds in memory: always equal to what is in the store, give or take the transaction being made.
+
+Everything here changes between two transactions only. Where a transaction fails the whole of it is thrown away and
+loaded anew, so no part of it can be half applied.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from wfb_core.grants import Holder, Row, Window
+from wfb_core.stages import OPEN
+from wfb_operator.ledger.budgets import BudgetEntry, Budgets, granted_limit, slow_from
+from wfb_operator.ledger.grant_book import GrantBook, ended
+from wfb_operator.ledger.identities import Identity, from_store
+from wfb_operator.ledger.stages_watch import WindowNote, watch_stages
+from wfb_operator.ledger.store.port import (
+    Books,
+    Loaded,
+    StoredHolder,
+    StoredPod,
+    StoredRow,
+    StoredState,
+    StoredWindow,
+    Writes,
+)
+from wfb_operator.ledger.windows_open import Opening, WindowRefusedError, check_window
+
+KEPT_SECONDS = 3600.0
+"""How long ended windows, idle runs and silent holders without money stay in memory; later they are loaded when named."""
+
+REACH_MOST = 256
+"""Windows remembered per pod as checked."""
+
+
+@dataclass(slots=True)
+class Reach:
+    """The budgets of one pod, and the windows already checked for it."""
+
+    entries: tuple[BudgetEntry, ...]
+    openings: dict[str, Opening | str] = field(default_factory=dict)
+    """By window id: what may be opened, or the reason why not."""
+
+
+class Memory:
+    """Grants, budgets and identities; the grants' own rules are in wfb_core.grants."""
+
+    def __init__(self, loaded: Loaded, awake: float) -> None:
+        """``awake`` is when this process began to listen, in Unix seconds."""
+        state = loaded.state
+        self.grants = GrantBook(epoch=state.epoch, learn_until=state.learn_until, awake=awake)
+        self.scope, self.prices = state.scope, state.prices
+        self.budgets = Budgets.from_store(loaded.budgets)
+        self.notes: dict[str, WindowNote] = {}
+        self.windows_of: dict[str, set[str]] = {}
+        self.applied: dict[str, int] = {}
+        self.pods: dict[str, StoredPod] = {}
+        self.identities = {row.token_sha256: from_store(row) for row in loaded.identities}
+        self._reach: dict[str, Reach] = {}
+        self._state_written: StoredState = state
+        self._batched: set[str] = set()
+        self._rewritten: set[str] = set()
+        self.bring_in(loaded.books)
+        self.freeze(loaded.books.pods)
+
+    # -- who and what
+    def freeze(self, pods: Iterable[StoredPod]) -> None:
+        """Labels that a first report froze count for every token of the pod."""
+        known = {pod.holder_prefix: pod for pod in pods}
+        self.pods.update(known)
+        for token, identity in self.identities.items():
+            if identity.holder_prefix and (pod := known.get(identity.holder_prefix)):
+                self.identities[token] = identity.frozen(pod)
+
+    def reach(self, identity: Identity) -> Reach:
+        """The budgets that are for a pod."""
+        reach = self._reach.get(identity.token_sha256)
+        if reach is None:
+            mine = tuple(entry for entry in self.budgets.entries.values() if identity.within(entry.budget))
+            reach = self._reach[identity.token_sha256] = Reach(mine)
+        return reach
+
+    def opening(self, identity: Identity, window_id: str) -> Opening | str:
+        """What a window means to a pod, or the reason why it may not name it."""
+        openings = self.reach(identity).openings
+        found = openings.get(window_id)
+        if found is None:
+            try:
+                found = check_window(window_id, identity, self.budgets)
+            except WindowRefusedError as refused:
+                found = refused.reason
+            if len(openings) >= REACH_MOST:
+                openings.clear()
+            openings[window_id] = found
+        return found
+
+    def scope_changed(self, now: float) -> None:
+        """Budgets, prices or labels are others: everyone is to ask anew.
+
+        The version follows the clock, so that a store restored from a backup repeats none.
+        """
+        self.scope = max(self.scope + 1, int(now))
+        self._reach.clear()
+
+    # -- windows
+    def open(self, opening: Opening) -> None:
+        """Open a window that no store knows."""
+        self.grants.open(
+            opening.at.id,
+            granted_limit(opening.budget, opening.limit),
+            opening.at.start,
+            opening.at.end,
+            slow_from(opening.budget, opening.limit),
+        )
+        self._note(opening.at.id, opening.budget.key, opening.limit.window, OPEN)
+
+    def edit_windows(self, window_ids: Iterable[str]) -> None:
+        """Bring windows to the limits now in force; one whose limit is gone stays as it was."""
+        for window_id in window_ids:
+            note = self.notes[window_id]
+            found = self.budgets.limit(note.budget, note.kind)
+            if found is not None:
+                self.grants.edit(window_id, granted_limit(*found), slow_from(*found))
+                self._rewritten.add(window_id)
+
+    def bring_in(self, books: Books) -> None:
+        """Take in what a store knows of windows and holders."""
+        new = [w for w in books.windows if w.id not in self.grants.windows]
+        self.grants.bring_in(
+            {w.id: Window(w.limit, w.starts, w.ends, w.slow_from, w.largest, w.overdraft, w.learned) for w in new},
+            {(row.holder, row.window): Row(*row[2:]) for row in books.rows},
+            {h.id: Holder(h.seq, h.seen, h.epoch, h.flagged, h.lost) for h in books.holders},
+        )
+        for holder in books.holders:
+            self.applied.setdefault(holder.id, holder.applied)
+        for window in new:
+            self._note(window.id, window.budget, window.kind, window.stage)
+        self.edit_windows(window.id for window in new)
+
+    def let_go(self, now: float) -> None:
+        """Drop what nobody speaks of any more; the store keeps it."""
+        before = now - KEPT_SECONDS
+        for window_id, window in list(self.grants.windows.items()):
+            idle_run = self.notes[window_id].kind == "Run" and self.grants.unheard(window_id, before)
+            if ended(window, before) or idle_run:
+                self.grants.drop(window_id)
+                self.windows_of[self.notes.pop(window_id).budget].discard(window_id)
+        for holder in self.grants.put_aside(before):
+            self.applied.pop(holder, None)
+
+    def _note(self, window_id: str, budget: str, kind: str, stage: str) -> None:
+        self.notes[window_id] = WindowNote(budget, kind, stage)
+        self.windows_of.setdefault(budget, set()).add(window_id)
+
+    # -- what is to be written
+    def batch_applied(self, holder: str, number: int) -> None:
+        """A holder's usage is in up to a batch."""
+        self.applied[holder] = number
+        self._batched.add(holder)
+
+    def collect(self, now: float, writes: Writes) -> None:
+        """Put everything that changed since the last transaction into the next."""
+        grants, changes = self.grants, self.grants.take_changes()
+        touched = changes.windows | {window for _, window in changes.rows} | self._rewritten
+        moved = watch_stages(grants.windows, self.notes, self.budgets, touched & grants.windows.keys(), now, writes)
+        for window_id in (changes.windows | moved) & grants.windows.keys():
+            writes.windows.append(self._stored_window(window_id))
+        for holder, window in changes.rows:
+            if (row := grants.rows.get((holder, window))) is not None:
+                writes.rows.append(
+                    StoredRow(
+                        window,
+                        holder,
+                        row.granted,
+                        row.used,
+                        row.held,
+                        row.expected,
+                        row.want,
+                        row.released,
+                        row.lost,
+                        row.beyond,
+                    )
+                )
+        for name in changes.holders | self._batched:
+            if (who := grants.holders.get(name)) is not None:
+                applied = self.applied.get(name, 0)
+                writes.holders.append(StoredHolder(name, who.seq, who.seen, who.epoch, who.flagged, who.lost, applied))
+        self._batched, self._rewritten = set(), set()
+        state = StoredState(grants.epoch, grants.learn_until, self.scope, self.prices)
+        if state != self._state_written:
+            writes.state = self._state_written = state
+
+    def _stored_window(self, window_id: str) -> StoredWindow:
+        window, note = self.grants.windows[window_id], self.notes[window_id]
+        return StoredWindow(
+            window_id,
+            note.budget,
+            note.kind,
+            window.start,
+            window.end,
+            window.limit,
+            window.slow_from,
+            window.largest,
+            window.overdraft,
+            window.learned,
+            note.stage,
+        )

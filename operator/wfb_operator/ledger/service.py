@@ -1,0 +1,301 @@
+"""The ledger at work: everything that changes it goes through one queue, in groups, and is answered once it is on disk.
+
+What arrives while a transaction is being written waits for the next; so one disk flush serves all that came meanwhile.
+If a transaction fails nobody in it is answered, memory is loaded anew from the store, and the next group is tried.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from wfb_core.grants import timing
+from wfb_core.wire import Dispatch, Response
+from wfb_operator.ledger.budgets import Budgets
+from wfb_operator.ledger.clock import LedgerClock
+from wfb_operator.ledger.edits import (
+    add_identities,
+    identities_wanted,
+    release_holder,
+    replace_budgets,
+    replace_prices,
+)
+from wfb_operator.ledger.identities import Identity
+from wfb_operator.ledger.memory import KEPT_SECONDS, Memory
+from wfb_operator.ledger.metrics import Metrics
+from wfb_operator.ledger.reports import Taken, take_report, wanted_by
+from wfb_operator.ledger.store.port import Store, StoreError, Wanted, Writes
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 5.0
+LET_GO_SECONDS = 60.0
+GROUP_MOST = 1000
+"""Changes in one transaction; more than that waits for the next."""
+STUCK_SECONDS = 15.0
+"""A transaction that takes longer makes the ledger unhealthy."""
+
+
+class UnavailableError(Exception):
+    """The store did not take the change: nothing happened, ask again."""
+
+
+@dataclass(slots=True)
+class _Change:
+    """Something waiting for the next transaction."""
+
+    apply: Callable[[Memory, float, Writes], Any]
+    wants: Callable[[Memory, float, Wanted], None] | None
+    done: asyncio.Future[Any]
+
+
+class LedgerService:
+    """One ledger over one store; ``start`` it, and ``stop`` it."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        keep_days: float = 400.0,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._keep_days = store, keep_days
+        self._wall, self._monotonic = wall, monotonic
+        self.clock = LedgerClock(0.0, wall, monotonic)
+        self.metrics = Metrics(self)
+        self.memory: Memory | None = None
+        """None while what the store holds is not known."""
+        self._awake = 0.0
+        self._waiting: list[_Change] = []
+        self._work = asyncio.Event()
+        self._scope_moved = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._writing_since: float | None = None
+        self._failed = ""
+        self.closing = False
+
+    # -- life
+    async def start(self, *, restored: bool = False) -> None:
+        """Load everything and begin to work; raises StoreError, or ValueError where a stored budget cannot be read.
+
+        ``restored`` says what the store cannot know by itself: that it is an older copy.
+        """
+        loaded = await self._store.load(self.clock.now() - KEPT_SECONDS)
+        self.clock = LedgerClock(loaded.clock, self._wall, self._monotonic)
+        now = self._awake = self.clock.now()
+        self.memory = Memory(loaded, self._awake)
+        if restored or loaded.restored:
+            log.warning("the store is an older copy: for %d s holders are heard and nothing is granted", timing.LEARN)
+            self.memory.grants.begin_epoch(now)
+            self.memory.scope_changed(now)
+            writes = Writes(now)
+            self.memory.collect(now, writes)
+            await self._store.write(writes)
+        await self._store.mark()
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self._run(), name="ledger-queue"),
+            loop.create_task(self._keep_house(), name="ledger-house"),
+        ]
+
+    async def stop(self) -> None:
+        """Finish what is in the queue, and answer nobody after it."""
+        self.closing = True
+        self._scope_moved.set()
+        self._work.set()
+        if self._tasks:
+            queue, house = self._tasks
+            house.cancel()
+            with suppress(asyncio.CancelledError):
+                await house
+            await queue
+        for change in self._waiting:
+            change.done.set_exception(UnavailableError("the ledger is shutting down"))
+
+    # -- changes
+    async def report(self, identity: Identity, dispatch: Dispatch) -> Response:
+        """Take a sidecar's report in; raises UnavailableError."""
+
+        def wants(memory: Memory, now: float, wanted: Wanted) -> None:
+            wanted_by(memory, _known(memory, identity), dispatch.report, now, wanted)
+
+        def apply(memory: Memory, now: float, writes: Writes) -> tuple[Taken, int, float]:
+            return take_report(memory, _known(memory, identity), dispatch, now, writes), memory.scope, now
+
+        taken, scope, now = await self._change(apply, wants)
+        self.metrics.taken(taken)
+        return Response(taken.reply, taken.applied, scope, max(now, self.clock.now()))
+
+    async def put_budgets(self, budgets: Budgets) -> int:
+        """Put a set of budgets in force; returns the scope's version. Raises UnavailableError."""
+
+        def apply(memory: Memory, now: float, writes: Writes) -> int:
+            replace_budgets(memory, budgets, now, writes)
+            return memory.scope
+
+        return int(await self._change(apply))
+
+    async def put_prices(self, snapshot: bytes) -> str:
+        """Put a price snapshot in force; returns its SHA-256. Raises UnavailableError."""
+        return str(await self._change(lambda memory, now, writes: replace_prices(memory, snapshot, now, writes)))
+
+    async def put_identities(self, identities: list[Identity]) -> None:
+        """Add or replace identities; raises UnavailableError."""
+        await self._change(
+            lambda memory, now, writes: add_identities(memory, identities, now, writes),
+            lambda memory, _, wanted: identities_wanted(memory, identities, wanted),
+        )
+
+    async def release(self, holder: str) -> Mapping[str, int] | None:
+        """Give back a dead holder's slack by window, nano-USD; None for an unknown holder. Raises UnavailableError."""
+
+        def wants(memory: Memory, _: float, wanted: Wanted) -> None:
+            if holder not in memory.grants.holders:
+                wanted.holders.add(holder)
+
+        given: Mapping[str, int] | None = await self._change(
+            lambda memory, _now, _writes: release_holder(memory, holder), wants
+        )
+        return given
+
+    async def wait_for_scope(self, after: int, seconds: float) -> bool:
+        """Whether the scope is, or becomes within a time, another than a version."""
+        until = time.monotonic() + seconds
+        while not self.closing:
+            if self.memory is not None and self.memory.scope != after:
+                return True
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._scope_moved.wait(), left)
+        return False
+
+    # -- state of health
+    def unhealthy(self) -> str:
+        """Why the ledger cannot answer for now; empty where it can."""
+        if self._failed:
+            return self._failed
+        if self._writing_since is not None and time.monotonic() - self._writing_since > STUCK_SECONDS:
+            return f"a transaction has been under way for more than {STUCK_SECONDS:g} s"
+        return ""
+
+    # -- the queue
+    def _change(
+        self,
+        apply: Callable[[Memory, float, Writes], Any],
+        wants: Callable[[Memory, float, Wanted], None] | None = None,
+    ) -> Awaitable[Any]:
+        if self.closing:
+            raise UnavailableError("the ledger is shutting down")
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Change(apply, wants, done))
+        self._work.set()
+        return done
+
+    async def _run(self) -> None:
+        while self._waiting or not self.closing:
+            await self._work.wait()
+            if len(self._waiting) <= GROUP_MOST:
+                group, self._waiting = self._waiting, []
+                if not self.closing:
+                    self._work.clear()
+            else:
+                group, self._waiting = self._waiting[:GROUP_MOST], self._waiting[GROUP_MOST:]
+            if group:
+                await self._together(group)
+
+    async def _together(self, group: list[_Change]) -> None:
+        """Apply a group to memory, write it as one transaction, and only then answer."""
+        self._writing_since = time.monotonic()
+        try:
+            memory = self.memory if self.memory is not None else await self._load_again()
+            scope = memory.scope
+            answers = await self._apply_and_write(memory, group)
+        except Exception as error:
+            self._fail(group, error)
+            await self._try_to_load_again()
+            return
+        finally:
+            self._writing_since = None
+        self._failed = ""
+        if memory.scope != scope:
+            moved, self._scope_moved = self._scope_moved, asyncio.Event()
+            moved.set()
+        for change, answer in zip(group, answers, strict=True):
+            if not change.done.done():
+                change.done.set_result(answer)
+
+    async def _apply_and_write(self, memory: Memory, group: list[_Change]) -> list[Any]:
+        now, wanted = self.clock.now(), Wanted()
+        for change in group:
+            if change.wants is not None:
+                change.wants(memory, now, wanted)
+        if wanted:
+            found = await self._store.find(wanted, memory.grants.windows.keys())
+            memory.bring_in(found)
+            memory.freeze(found.pods)
+        writes = Writes(now)
+        answers = [change.apply(memory, now, writes) for change in group]
+        memory.collect(now, writes)
+        if writes:
+            with self.metrics.commit_seconds.time():
+                await self._store.write(writes)
+            self.metrics.group_size.observe(len(group))
+        return answers
+
+    def _fail(self, group: list[_Change], error: Exception) -> None:
+        self.memory = None
+        self.metrics.store_failures.inc()
+        if isinstance(error, StoreError):
+            reason = f"the store did not take the change: {error}"
+            log.error("%s; %d changes are not answered", reason, len(group))
+        else:
+            reason = f"the ledger failed inside: {type(error).__name__}"
+            log.error("%s; %d changes are not answered", reason, len(group), exc_info=error)
+        self._failed = reason
+        for change in group:
+            if not change.done.done():
+                change.done.set_exception(UnavailableError(reason))
+
+    async def _load_again(self) -> Memory:
+        loaded = await self._store.load(self.clock.now() - KEPT_SECONDS)
+        self.memory = Memory(loaded, self._awake)
+        return self.memory
+
+    async def _try_to_load_again(self) -> None:
+        try:
+            await self._load_again()
+        except Exception as error:
+            log.warning("the store cannot be read: %s", error)
+
+    # -- now and then
+    async def _keep_house(self) -> None:
+        let_go_at = time.monotonic() + LET_GO_SECONDS
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            with suppress(UnavailableError):
+                await self._change(lambda memory, now, _: memory.grants.sweep(now))
+            try:
+                await self._store.mark()
+                if time.monotonic() >= let_go_at:
+                    let_go_at = time.monotonic() + LET_GO_SECONDS
+                    await self._let_go()
+            except StoreError as error:
+                log.warning("housekeeping: %s", error)
+
+    async def _let_go(self) -> None:
+        """Between two transactions: drop from memory what nobody speaks of, and from the store what is too old."""
+        now = self.clock.now()
+        if self.memory is not None and self._writing_since is None:
+            self.memory.let_go(now)
+        await self._store.tidy(now - self._keep_days * 86_400.0)
+
+
+def _known(memory: Memory, identity: Identity) -> Identity:
+    """The identity as memory has it now: its labels may have been frozen while the report waited."""
+    return memory.identities.get(identity.token_sha256, identity)

@@ -1,0 +1,289 @@
+"""What the ledger asks of a store: one writer, whole transactions, and every answer held back until they are on disk."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+DECISIONS_KEPT = 10_000
+"""The newest decisions stay; older ones are forgotten."""
+
+USAGE_DIMENSIONS = (
+    "minute",
+    "namespace",
+    "team",
+    "feature",
+    "workflow",
+    "run",
+    "agent",
+    "provider",
+    "model",
+    "served_model",
+    "outcome",
+    "estimated",
+    "prices",
+)
+"""By which usage is kept apart, and may be asked for."""
+
+USAGE_COUNTS = (
+    "calls",
+    "refused",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "nanos",
+)
+"""What is added up."""
+
+
+class StoreError(Exception):
+    """The store could not do what was asked, and did none of it."""
+
+
+class StoreRefusedError(Exception):
+    """The store must not be used as it is; the message is one line that names the way out."""
+
+
+class StoredWindow(NamedTuple):
+    """One limit in one period; amounts in nano-USD, infinite times for Run and Total."""
+
+    id: str
+    budget: str
+    kind: str
+    starts: float
+    ends: float
+    limit: int
+    slow_from: float
+    largest: int
+    overdraft: int
+    learned: int
+    stage: str
+
+
+class StoredRow(NamedTuple):
+    """One holder in one window, nano-USD."""
+
+    window: str
+    holder: str
+    granted: int
+    used: int
+    held: int
+    expected: int
+    want: int
+    released: int
+    lost: int
+    beyond: int
+
+
+class StoredHolder(NamedTuple):
+    """One sidecar process."""
+
+    id: str
+    seq: int
+    seen: float
+    epoch: int
+    flagged: int
+    lost: bool
+    applied: int
+    """The highest batch of usage rows that is in the store."""
+
+
+class StoredBudget(NamedTuple):
+    """One document, as JSON text."""
+
+    key: str
+    document: str
+
+
+class StoredIdentity(NamedTuple):
+    """Who bears a token; labels as JSON text."""
+
+    token_sha256: str
+    role: str
+    holder_prefix: str
+    labels: str
+    run: str
+    namespace: str
+
+
+class StoredPod(NamedTuple):
+    """What a pod was called at its first report; labels as JSON text."""
+
+    holder_prefix: str
+    labels: str
+    run: str
+    namespace: str
+    first_seen: float
+
+
+class StageChange(NamedTuple):
+    """A window moved on its ladder; amounts in nano-USD."""
+
+    window: str
+    budget: str
+    kind: str
+    from_stage: str
+    to_stage: str
+    at: float
+    spent: int
+    limit: int
+
+
+class StoredDecision(NamedTuple):
+    """One decision record and whose it was."""
+
+    id: str
+    at: float
+    kind: str
+    reason: str
+    message: str
+    status: int
+    provider: str
+    model: str
+    budget: str
+    window: str
+    hold: int
+    cost: int
+    limit: int
+    spent: int
+    holder: str
+    namespace: str
+    workflow: str
+    run: str
+
+
+class StoredState(NamedTuple):
+    """What there is one of."""
+
+    epoch: int
+    learn_until: float
+    scope: int
+    """The version of budgets, prices and labels that holders were told."""
+    prices: str
+    """SHA-256 of the snapshot in force, empty where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What a store knows of some windows and holders."""
+
+    windows: tuple[StoredWindow, ...] = ()
+    rows: tuple[StoredRow, ...] = ()
+    """All rows of those windows, and those of the holders in windows that are in memory."""
+    holders: tuple[StoredHolder, ...] = ()
+    """Every holder that a row names, and those asked for."""
+    pods: tuple[StoredPod, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Everything a ledger needs to go on."""
+
+    state: StoredState
+    clock: float
+    """The ledger's time at the last transaction."""
+    restored: bool
+    """Whether the store is an older copy than the one last written: some grants in it are unknown."""
+    budgets: tuple[StoredBudget, ...]
+    identities: tuple[StoredIdentity, ...]
+    books: Books
+
+
+@dataclass(slots=True)
+class Wanted:
+    """What reports name and memory does not hold."""
+
+    windows: set[str] = field(default_factory=set)
+    holders: set[str] = field(default_factory=set)
+    pods: set[str] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.windows or self.holders or self.pods)
+
+
+@dataclass(slots=True)
+class Writes:
+    """One transaction: written whole or not at all."""
+
+    clock: float
+    windows: list[StoredWindow] = field(default_factory=list)
+    rows: list[StoredRow] = field(default_factory=list)
+    holders: list[StoredHolder] = field(default_factory=list)
+    pods: list[StoredPod] = field(default_factory=list)
+    usage: dict[tuple[Any, ...], list[int]] = field(default_factory=dict)
+    """Counts to add, by dimensions."""
+    runs: dict[tuple[str, str, str], tuple[float, int]] = field(default_factory=dict)
+    """(namespace, workflow, run) → (seen, nanos to add)."""
+    estimates: dict[str, int] = field(default_factory=dict)
+    """Nano-USD to add to what a window's spend holds of estimates."""
+    stages: list[StageChange] = field(default_factory=list)
+    decisions: list[StoredDecision] = field(default_factory=list)
+    budgets: tuple[StoredBudget, ...] | None = None
+    """All budgets from now on; None leaves them."""
+    identities: list[StoredIdentity] = field(default_factory=list)
+    snapshot: tuple[str, bytes] | None = None
+    """A price snapshot and its SHA-256."""
+    state: StoredState | None = None
+
+    def __bool__(self) -> bool:
+        return any(
+            (
+                self.windows,
+                self.rows,
+                self.holders,
+                self.pods,
+                self.usage,
+                self.runs,
+                self.estimates,
+                self.stages,
+                self.decisions,
+                self.budgets is not None,
+                self.identities,
+                self.snapshot,
+                self.state,
+            )
+        )
+
+
+class Store(Protocol):
+    """One ledger's memory beyond its process. Everything raises StoreError."""
+
+    async def load(self, since: float) -> Loaded:
+        """Everything, with the windows that had not ended at ``since`` (Unix seconds).
+
+        Of windows without an end only those with a holder seen since then, and every Total.
+        """
+
+    async def find(self, wanted: Wanted, present: Collection[str]) -> Books:
+        """What is known of the wanted; rows of wanted holders in the windows ``present`` in memory come with them."""
+
+    async def write(self, writes: Writes) -> None:
+        """One transaction, on disk when this returns."""
+
+    async def mark(self) -> None:
+        """Now and then: leave a trace beside the data by which an older copy of it is told."""
+
+    async def tidy(self, before: float) -> None:
+        """Forget usage, stage changes and windows that ended before a time, a part at a call."""
+
+    async def snapshot(self, sha256: str) -> bytes | None:
+        """A price snapshot; None where there is none of that name."""
+
+    async def usage(self, by: tuple[str, ...], since: int, until: int, most: int) -> list[Mapping[str, Any]]:
+        """Sums of usage between two minutes, by some dimensions, the dearest first."""
+
+    async def estimates(self, windows: list[str]) -> dict[str, int]:
+        """What windows' spend holds of estimates, nano-USD."""
+
+    async def decisions(self, kind: str, id_: str, most: int) -> list[Mapping[str, Any]]:
+        """The newest decisions, of a kind or by an id where they are not empty."""
+
+    async def stage_changes(self, most: int) -> list[Mapping[str, Any]]:
+        """The newest stage changes."""
+
+    async def runs(self, most: int) -> list[Mapping[str, Any]]:
+        """The runs seen last."""
+
+    async def close(self) -> None:
+        """Let go of everything; what was written stays."""

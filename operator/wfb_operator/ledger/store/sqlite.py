@@ -1,0 +1,388 @@
+"""The store on SQLite: one connection that writes, on one thread; another that reads, so that no report waits for a table."""
+
+# ruff: noqa: S608 (statements are built from the names of our own columns, values are always bound)
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self
+
+from wfb_operator.ledger.store.marker import Marker, write_marker
+from wfb_operator.ledger.store.opening import Opened, connect, open_database
+from wfb_operator.ledger.store.port import (
+    DECISIONS_KEPT,
+    USAGE_COUNTS,
+    USAGE_DIMENSIONS,
+    Books,
+    Loaded,
+    StageChange,
+    StoredBudget,
+    StoredDecision,
+    StoredHolder,
+    StoredIdentity,
+    StoredPod,
+    StoredRow,
+    StoredState,
+    StoredWindow,
+    StoreError,
+    Wanted,
+    Writes,
+)
+
+CHUNK = 500
+"""Names in one statement; SQLite takes at least 999 variables (SQLITE_MAX_VARIABLE_NUMBER)."""
+
+TIDY_ROWS = 2000
+"""Rows forgotten in one go, so that no report waits long."""
+
+
+def _upsert(table: str, columns: Iterable[str], key: Iterable[str], add: Iterable[str] = ()) -> str:
+    """An INSERT that replaces what is there, or adds to some columns of it."""
+    columns, key, add = tuple(columns), tuple(key), tuple(add)
+    changes = ", ".join(
+        f"{c} = {c} + excluded.{c}" if c in add else f"{c} = excluded.{c}" for c in columns if c not in key
+    )
+    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+    return f"INSERT INTO {table} ({names}) VALUES ({marks}) ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
+
+
+def _named(fields: Iterable[str]) -> tuple[str, ...]:
+    return tuple("limit_nanos" if name == "limit" else name for name in fields)
+
+
+_WINDOWS = _upsert("windows", _named(StoredWindow._fields), ("id",))
+_HOLDERS = _upsert("holders", StoredHolder._fields, ("id",))
+_ROWS = _upsert("grants", StoredRow._fields, ("window", "holder"))
+_PODS = _upsert("pods", StoredPod._fields, ("holder_prefix",))
+_IDENTITIES = _upsert("identities", StoredIdentity._fields, ("token_sha256",))
+_USAGE = _upsert("usage_minute", USAGE_DIMENSIONS + USAGE_COUNTS, USAGE_DIMENSIONS, USAGE_COUNTS)
+_ESTIMATES = _upsert("estimates", ("window", "nanos"), ("window",), ("nanos",))
+_RUNS = (
+    "INSERT INTO runs (namespace, workflow, run, first_seen, last_seen, nanos) VALUES (?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (namespace, workflow, run) DO UPDATE SET last_seen = max(last_seen, excluded.last_seen),"
+    " nanos = nanos + excluded.nanos"
+)
+_STAGES = f"INSERT INTO stage_changes ({', '.join(_named(StageChange._fields))}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_DECISIONS = (
+    f"INSERT INTO decisions ({', '.join(_named(StoredDecision._fields))})"
+    f" VALUES ({', '.join('?' * len(StoredDecision._fields))})"
+)
+
+
+class SqliteStore:
+    """A directory with ``ledger.db``; made by ``open``."""
+
+    def __init__(self, directory: str, opened: Opened) -> None:
+        self._directory, self._database = directory, opened.database
+        self._path = f"{directory}/ledger.db"
+        self._writer: sqlite3.Connection | None = opened.connection
+        self._reader: sqlite3.Connection | None = None
+        self._restored = opened.restored
+        self._marked = opened.commits
+        self.commits = opened.commits
+        """Transactions that this database has seen."""
+        self._writing = ThreadPoolExecutor(1, "ledger-writer")
+        self._reading = ThreadPoolExecutor(1, "ledger-reader")
+
+    @classmethod
+    def open(cls, directory: str) -> Self:
+        """The store of a directory; raises StoreRefusedError with the way out."""
+        return cls(directory, open_database(directory))
+
+    # -- threads
+    async def _on[T](self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, work)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"{type(error).__name__}: {error}") from error
+
+    def _write_connection(self) -> sqlite3.Connection:
+        if self._writer is None:
+            self._writer = connect(self._path)
+        return self._writer
+
+    def _read_connection(self) -> sqlite3.Connection:
+        if self._reader is None:
+            self._reader = connect(self._path)
+            self._reader.execute("PRAGMA query_only = ON")
+        return self._reader
+
+    def _drop_writer(self) -> None:
+        """After a failure nothing that the connection remembers is trusted."""
+        connection, self._writer = self._writer, None
+        if connection is not None:
+            connection.close()
+
+    # -- writing
+    async def write(self, writes: Writes) -> None:
+        """One transaction, on disk when this returns."""
+        await self._on(self._writing, lambda: self._write(writes))
+
+    def _write(self, w: Writes) -> None:
+        try:
+            connection = self._write_connection()
+            connection.execute("BEGIN IMMEDIATE")
+            self._statements(connection, w)
+            connection.execute("COMMIT")
+        except BaseException:
+            self._drop_writer()
+            raise
+        self.commits += 1
+        if w.state is not None:
+            self._restored = False  # the copy has an epoch of its own now
+
+    def _statements(self, connection: sqlite3.Connection, w: Writes) -> None:
+        many = connection.executemany
+        if w.windows:
+            many(_WINDOWS, w.windows)
+        if w.holders:
+            many(_HOLDERS, w.holders)
+        if w.rows:
+            many(_ROWS, w.rows)
+        if w.usage:
+            many(_USAGE, [(*key, *counts) for key, counts in w.usage.items()])
+        if w.runs:
+            many(_RUNS, [(*key, seen, seen, nanos) for key, (seen, nanos) in w.runs.items()])
+        if w.estimates:
+            many(_ESTIMATES, list(w.estimates.items()))
+        if w.stages:
+            many(_STAGES, w.stages)
+        if w.decisions:
+            many(_DECISIONS, w.decisions)
+            connection.execute("DELETE FROM decisions WHERE n <= (SELECT max(n) FROM decisions) - ?", (DECISIONS_KEPT,))
+        if w.pods:
+            many(_PODS, w.pods)
+        if w.budgets is not None:
+            connection.execute("DELETE FROM budgets")
+            many("INSERT INTO budgets VALUES (?, ?, ?)", [(n, *budget) for n, budget in enumerate(w.budgets)])
+        if w.identities:
+            many(_IDENTITIES, w.identities)
+        if w.snapshot is not None:
+            connection.execute("INSERT OR IGNORE INTO snapshots VALUES (?, ?, ?)", (*w.snapshot, w.clock))
+        if w.state is not None:
+            connection.execute("UPDATE ledger SET epoch = ?, learn_until = ?, scope = ?, prices = ?", w.state)
+        connection.execute("UPDATE ledger SET commits = commits + 1, clock = ?", (w.clock,))
+
+    async def mark(self) -> None:
+        """Now and then: write down outside the database how far it has come."""
+        if self.commits > self._marked:
+            await self._on(self._writing, self._mark)
+
+    def _mark(self) -> None:
+        commits = self.commits
+        write_marker(self._directory, Marker(self._database, commits))
+        self._marked = commits
+
+    async def tidy(self, before: float) -> None:
+        """Forget usage, stage changes and windows that ended before a time, a part at a call."""
+        await self._on(self._writing, lambda: self._tidy(before))
+
+    def _tidy(self, before: float) -> None:
+        try:
+            connection = self._write_connection()
+            connection.execute("BEGIN IMMEDIATE")
+            old = [
+                row[0]
+                for row in connection.execute(
+                    "SELECT id FROM windows WHERE ends < ?1 OR (kind = 'Run' AND NOT EXISTS (SELECT 1 FROM grants JOIN"
+                    " holders ON holders.id = grants.holder WHERE grants.window = windows.id AND holders.seen >= ?1))"
+                    " LIMIT 50",
+                    (before,),
+                )
+            ]
+            for window in old:
+                for table, column in (("grants", "window"), ("estimates", "window"), ("windows", "id")):
+                    connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (window,))
+            connection.execute(
+                "DELETE FROM holders WHERE id IN (SELECT id FROM holders WHERE seen < ? AND NOT EXISTS"
+                " (SELECT 1 FROM grants WHERE grants.holder = holders.id) LIMIT ?)",
+                (before, TIDY_ROWS),
+            )
+            keys = ", ".join(USAGE_DIMENSIONS)
+            connection.execute(
+                f"DELETE FROM usage_minute WHERE ({keys}) IN"
+                f" (SELECT {keys} FROM usage_minute WHERE minute < ? LIMIT ?)",
+                (int(before // 60), TIDY_ROWS),
+            )
+            connection.execute("DELETE FROM stage_changes WHERE at < ?", (before,))
+            connection.execute(
+                "DELETE FROM runs WHERE (namespace, workflow, run) IN"
+                " (SELECT namespace, workflow, run FROM runs WHERE last_seen < ? LIMIT ?)",
+                (before, TIDY_ROWS),
+            )
+            connection.execute("COMMIT")
+        except BaseException:
+            self._drop_writer()
+            raise
+
+    async def close(self) -> None:
+        """Write everything into one file, mark how far it came, and let go."""
+        try:
+            await self._on(self._writing, self._finish)
+        finally:
+            self._writing.shutdown()
+            self._reading.shutdown()
+
+    def _finish(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+        if self._writer is not None:
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._writer.close()
+        self._mark()
+
+    # -- loading
+    async def load(self, since: float) -> Loaded:
+        """Everything, with the windows that had not ended at ``since``, and the runs with a holder seen since."""
+        return await self._on(self._writing, lambda: self._load(since))
+
+    def _load(self, since: float) -> Loaded:
+        try:
+            connection = self._write_connection()
+            connection.execute("BEGIN")
+            state = connection.execute("SELECT epoch, learn_until, scope, prices, clock FROM ledger").fetchone()
+            windows = connection.execute(
+                f"SELECT {_columns(StoredWindow)} FROM windows WHERE ends > ?1 AND (kind <> 'Run' OR EXISTS (SELECT 1"
+                " FROM grants JOIN holders ON holders.id = grants.holder WHERE grants.window = windows.id"
+                " AND holders.seen >= ?1))",
+                (since,),
+            )
+            books = self._books(connection, [StoredWindow(*row) for row in windows])
+            budgets = connection.execute("SELECT key, document FROM budgets ORDER BY position")
+            identities = connection.execute(f"SELECT {_columns(StoredIdentity)} FROM identities")
+            pods = connection.execute(
+                f"SELECT {_columns(StoredPod)} FROM pods WHERE holder_prefix IN (SELECT holder_prefix FROM identities)"
+            )
+            loaded = Loaded(
+                StoredState(*state[:4]),
+                state[4],
+                self._restored,
+                tuple(StoredBudget(*row) for row in budgets),
+                tuple(StoredIdentity(*row) for row in identities),
+                Books(books.windows, books.rows, books.holders, tuple(StoredPod(*row) for row in pods)),
+            )
+            connection.execute("COMMIT")
+        except BaseException:
+            self._drop_writer()
+            raise
+        return loaded
+
+    def _books(self, connection: sqlite3.Connection, windows: list[StoredWindow]) -> Books:
+        rows = [
+            StoredRow(*row)
+            for row in _in(
+                connection,
+                f"SELECT {_columns(StoredRow)} FROM grants WHERE window IN",
+                [w.id for w in windows],
+            )
+        ]
+        return Books(tuple(windows), tuple(rows), self._holders(connection, {row.holder for row in rows}))
+
+    @staticmethod
+    def _holders(connection: sqlite3.Connection, ids: set[str]) -> tuple[StoredHolder, ...]:
+        found = _in(connection, f"SELECT {_columns(StoredHolder)} FROM holders WHERE id IN", sorted(ids))
+        return tuple(StoredHolder(*row)._replace(lost=bool(row[5])) for row in found)
+
+    async def find(self, wanted: Wanted, present: Collection[str]) -> Books:
+        """What is known of the wanted, with the holders' rows in the windows in memory."""
+        return await self._on(self._writing, lambda: self._find(wanted, present))
+
+    def _find(self, wanted: Wanted, present: Collection[str]) -> Books:
+        try:
+            connection = self._write_connection()
+            windows = [
+                StoredWindow(*row)
+                for row in _in(
+                    connection,
+                    f"SELECT {_columns(StoredWindow)} FROM windows WHERE id IN",
+                    sorted(wanted.windows),
+                )
+            ]
+            books = self._books(connection, windows)
+            own = [
+                StoredRow(*row)
+                for row in _in(
+                    connection,
+                    f"SELECT {_columns(StoredRow)} FROM grants WHERE holder IN",
+                    sorted(wanted.holders),
+                )
+                if row[0] in present and row[0] not in wanted.windows
+            ]
+            holders = self._holders(connection, {row.holder for row in books.rows} | wanted.holders)
+            pods = _in(
+                connection,
+                f"SELECT {_columns(StoredPod)} FROM pods WHERE holder_prefix IN",
+                sorted(wanted.pods),
+            )
+            return Books(books.windows, (*books.rows, *own), holders, tuple(StoredPod(*row) for row in pods))
+        except BaseException:
+            self._drop_writer()
+            raise
+
+    # -- reading
+    async def _rows(self, sql: str, values: tuple[Any, ...]) -> list[Mapping[str, Any]]:
+        def read() -> list[Mapping[str, Any]]:
+            cursor = self._read_connection().execute(sql, values)
+            names = [column[0].removesuffix("_nanos") for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+
+        return await self._on(self._reading, read)
+
+    async def snapshot(self, sha256: str) -> bytes | None:
+        """A price snapshot; None where there is none of that name."""
+        rows = await self._rows("SELECT body FROM snapshots WHERE sha256 = ?", (sha256,))
+        return bytes(rows[0]["body"]) if rows else None
+
+    async def usage(self, by: tuple[str, ...], since: int, until: int, most: int) -> list[Mapping[str, Any]]:
+        """Sums of usage between two minutes, by some dimensions, the dearest first; ValueError for an unknown one."""
+        if unknown := set(by) - set(USAGE_DIMENSIONS):
+            raise ValueError(f"usage is not kept by {', '.join(sorted(unknown))}")
+        sums = ", ".join(f"sum({name}) AS {name}" for name in USAGE_COUNTS)
+        columns = ", ".join((*by, sums))
+        group = f" GROUP BY {', '.join(by)}" if by else " HAVING count(*) > 0"
+        return await self._rows(
+            f"SELECT {columns} FROM usage_minute WHERE minute >= ? AND minute < ?{group}"
+            " ORDER BY sum(nanos) DESC LIMIT ?",
+            (since, until, most),
+        )
+
+    async def estimates(self, windows: list[str]) -> dict[str, int]:
+        """What windows' spend holds of estimates, nano-USD."""
+
+        def read() -> dict[str, int]:
+            return dict(_in(self._read_connection(), "SELECT window, nanos FROM estimates WHERE window IN", windows))
+
+        return await self._on(self._reading, read)
+
+    async def decisions(self, kind: str, id_: str, most: int) -> list[Mapping[str, Any]]:
+        """The newest decisions, of a kind or by an id where they are not empty."""
+        return await self._rows(
+            f"SELECT {', '.join(_named(StoredDecision._fields))} FROM decisions"
+            " WHERE (?1 = '' OR kind = ?1) AND (?2 = '' OR id = ?2) ORDER BY n DESC LIMIT ?3",
+            (kind, id_, most),
+        )
+
+    async def stage_changes(self, most: int) -> list[Mapping[str, Any]]:
+        """The newest stage changes."""
+        return await self._rows(
+            f"SELECT {', '.join(_named(StageChange._fields))} FROM stage_changes ORDER BY n DESC LIMIT ?",
+            (most,),
+        )
+
+    async def runs(self, most: int) -> list[Mapping[str, Any]]:
+        """The runs seen last."""
+        return await self._rows("SELECT * FROM runs ORDER BY last_seen DESC LIMIT ?", (most,))
+
+
+def _columns(kind: Any) -> str:
+    return ", ".join(_named(kind._fields))
+
+
+def _in(connection: sqlite3.Connection, sql: str, names: list[str]) -> list[tuple[Any, ...]]:
+    """The rows of a statement that ends in IN, for any number of names."""
+    found: list[tuple[Any, ...]] = []
+    for first in range(0, len(names), CHUNK):
+        part = names[first : first + CHUNK]
+        found += connection.execute(f"{sql} ({', '.join('?' * len(part))})", part).fetchall()
+    return found

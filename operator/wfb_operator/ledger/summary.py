@@ -1,0 +1,116 @@
+"""What people ask the ledger: budgets now, usage in all, and a pod's own scope. Money leaves as decimal strings."""
+
+from collections.abc import Mapping
+from math import inf
+from typing import Any
+
+from wfb_core.budget import RUN, Budget, Limit
+from wfb_core.grants import Window
+from wfb_core.money import format_usd
+from wfb_core.stages import percent_used, stage_of
+from wfb_core.windows import WindowAt, window_at, window_of_id
+from wfb_operator.ledger.budgets import granted_limit
+from wfb_operator.ledger.identities import Identity
+from wfb_operator.ledger.memory import Memory
+from wfb_operator.ledger.store.port import Store
+
+USAGE_BY = (
+    "namespace",
+    "team",
+    "feature",
+    "workflow",
+    "run",
+    "provider",
+    "model",
+    "served_model",
+    "outcome",
+    "estimated",
+)
+ROWS_MOST = 10_000
+
+
+def scope_of(memory: Memory, identity: Identity, now: float) -> dict[str, Any]:
+    """What applies to one pod: its budgets, and what is left in their windows; whole nano-USD."""
+    windows = {}
+    entries = memory.reach(identity).entries
+    for entry in entries:
+        for limit in entry.budget.limits:
+            if limit.window == RUN and not identity.run:
+                continue
+            at = window_at(entry.budget.key, limit.window, entry.budget.time_zone, now, identity.run)
+            window = memory.grants.windows.get(at.id) or Window(granted_limit(entry.budget, limit))
+            windows[at.id] = {"left": window.left(), "room": window.room()}
+    return {
+        "version": memory.scope,
+        "now": now,
+        "holder_labels": dict(identity.labels),
+        "run": identity.run,
+        "budgets": [entry.document for entry in entries],
+        "windows": windows,
+        "prices": memory.prices,
+    }
+
+
+async def summary(memory: Memory, store: Store, now: float, since: int) -> dict[str, Any]:
+    """Every budget's windows now, and usage since a minute."""
+    found = _windows_now(memory, now)
+    holders = len(memory.grants.holders)
+    estimates = await store.estimates([at.id for at, *_ in found])
+    usage = await store.usage(USAGE_BY, since, 2**62, ROWS_MOST)
+    return {
+        "now": now,
+        "budgets": [_line(at, budget, limit, window, estimates.get(at.id, 0)) for at, budget, limit, window in found],
+        "usage": [in_dollars(row) for row in usage],
+        "holders": holders,
+    }
+
+
+def in_dollars(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with its amounts as decimal strings: ``nanos`` becomes ``usd``, other amounts ``…_usd``."""
+    shown: dict[str, Any] = {}
+    for name, value in row.items():
+        if name == "nanos":
+            shown["usd"] = format_usd(value)
+        elif name in ("hold", "cost", "limit", "spent"):
+            shown[f"{name}_usd"] = format_usd(value)
+        elif name == "estimated":
+            shown[name] = bool(value)
+        else:
+            shown[name] = value
+    return shown
+
+
+def _windows_now(memory: Memory, now: float) -> list[tuple[WindowAt, Budget, Limit, Window]]:
+    """The window of every limit at a time; of runs those in memory."""
+    found = []
+    for entry in memory.budgets.entries.values():
+        budget = entry.budget
+        for limit in budget.limits:
+            if limit.window == RUN:
+                ids = sorted(w for w in memory.windows_of.get(budget.key, ()) if memory.notes[w].kind == RUN)
+                ats = [window_of_id(window_id, budget.time_zone) for window_id in ids]
+            else:
+                ats = [window_at(budget.key, limit.window, budget.time_zone, now)]
+            for at in ats:
+                window = memory.grants.windows.get(at.id) or Window(granted_limit(budget, limit))
+                found.append((at, budget, limit, window))
+    return found
+
+
+def _line(at: WindowAt, budget: Budget, limit: Limit, window: Window, estimated: int) -> dict[str, Any]:
+    only_counted = granted_limit(budget, limit) != limit.nanos
+    return {
+        "budget": budget.key,
+        "window": at.id,
+        "kind": limit.window,
+        "start": None if at.start == -inf else at.start,
+        "end": None if at.end == inf else at.end,
+        "limit_usd": format_usd(limit.nanos),
+        "spent_usd": format_usd(window.used),
+        "reserved_usd": format_usd(window.held),
+        "lost_usd": format_usd(window.lost),
+        "overspent_usd": format_usd(max(0, window.used - limit.nanos) if only_counted else window.overdraft),
+        "estimated_usd": format_usd(estimated),
+        "percent_used": percent_used(window.used, limit.nanos),
+        "stage": stage_of(budget.ladder_of(limit), window.used, limit.nanos).name,
+    }
