@@ -1,0 +1,104 @@
+"""The sidecar's configuration file."""
+
+import dataclasses
+import difflib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """Names the field, the value and the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An own model server: `host:port`, plain or TLS, and whose dialects it speaks."""
+
+    endpoint: str
+    provider: str
+    bills_cut_streams_whole: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Where the sidecar listens, whom it asks and what it trusts; addresses are `host:port`."""
+
+    ledger_url: str
+    token_file: str
+    state_dir: str
+    holder_prefix: str = ""
+    """What the name of this holder must begin with: whom the ledger takes the token for."""
+    proxy: str = "127.0.0.1:0"
+    base_url: str = "127.0.0.1:0"
+    health: str = "127.0.0.1:0"
+    upstream_ca: str | None = None
+    """PEM file of roots in addition to the system's."""
+    upstream_proxy: str | None = None
+    """`http://host:port` through which everything leaves."""
+    connect_to: dict[str, str] = field(default_factory=dict)
+    """`host:port` → `host:port`: where to connect instead; the name is verified all the same."""
+    endpoints: tuple[Endpoint, ...] = ()
+    bills_cut_streams_whole: dict[str, bool] = field(default_factory=dict)
+    """By provider: whether a stream that its client leaves is billed to its end; overrides the host table."""
+    ledger_ca: str | None = None
+    grace_seconds: float = 25.0
+    """How long calls in flight may take to end after SIGTERM."""
+
+
+def read_config(path: str) -> Config:
+    """Reads the JSON file; raises ConfigError."""
+    try:
+        with open(path, encoding="utf-8") as f:
+            doc = json.load(f)
+    except (OSError, ValueError) as e:
+        raise ConfigError(f"{path}: {e}") from e
+    return parse_config(doc, path)
+
+
+def parse_config(doc: Any, where: str = "config") -> Config:
+    """Checks a parsed document; raises ConfigError."""
+    if not isinstance(doc, dict):
+        raise ConfigError(f"{where}: a JSON object is expected")
+    known = {f.name: f for f in dataclasses.fields(Config)}
+    for name in doc:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            raise ConfigError(f"{where}: unknown field {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    for name in ("ledger_url", "token_file", "state_dir"):
+        if not isinstance(doc.get(name), str) or not doc[name]:
+            raise ConfigError(f"{where}: {name} is missing: give a non-empty string")
+    values = dict(doc)
+    for name in ("proxy", "base_url", "health"):
+        if name in values:
+            parse_address(values[name], f"{where}: {name}")
+    for source, target in values.get("connect_to", {}).items():
+        parse_address(source, f"{where}: connect_to")
+        parse_address(target, f"{where}: connect_to[{source}]")
+    try:
+        values["endpoints"] = tuple(Endpoint(**e) for e in values.get("endpoints", ()))
+    except TypeError as e:
+        raise ConfigError(f"{where}: endpoints: {e}; each has endpoint and provider") from e
+    for own in values["endpoints"]:
+        parse_address(own.endpoint, f"{where}: endpoints")
+    if proxy := values.get("upstream_proxy"):
+        parse_proxy(proxy, f"{where}: upstream_proxy")
+    return Config(**values)
+
+
+def parse_address(text: Any, where: str) -> tuple[str, int]:
+    """`host:port` or `[v6]:port`; raises ConfigError."""
+    if isinstance(text, str):
+        host, colon, port = text.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if colon and host and port.isascii() and port.isdigit() and int(port) < 65536:
+            return host, int(port)
+    raise ConfigError(f"{where}: {text!r} is not an address: write host:port")
+
+
+def parse_proxy(text: str, where: str) -> tuple[str, tuple[str, int]]:
+    """(scheme, address) of `http://host:port`; raises ConfigError."""
+    scheme, sep, rest = text.partition("://")
+    if not sep or scheme not in {"http", "https"}:
+        raise ConfigError(f"{where}: {text!r} is not a proxy: write http://host:port")
+    return scheme, parse_address(rest.rstrip("/"), where)

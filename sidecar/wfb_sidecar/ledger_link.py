@@ -1,0 +1,82 @@
+"""The way to the ledger: reports, the scope that applies here, prices. HTTP, JSON, a bearer token read anew from its file."""
+
+import json
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+
+from wfb_core.wire import Dispatch, Response, decode_response, encode_dispatch
+
+
+class LedgerLinkError(Exception):
+    """The ledger did not answer as it should; the wallet's own rules decide what that means."""
+
+
+class LedgerLink:
+    """One connection pool to one ledger."""
+
+    def __init__(self, url: str, token_file: str, ca_file: str | None = None) -> None:
+        self._url = url.rstrip("/")
+        self._token_file = token_file
+        self._ssl: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca_file) if ca_file else True
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Makes the pool; must run inside the loop."""
+        # trust_env stays off: the ledger is never reached through the proxy that applications use.
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self._ssl, limit=4))
+
+    async def close(self) -> None:
+        """Closes the pool."""
+        if self._session:
+            await self._session.close()
+
+    async def report(self, dispatch: Dispatch, timeout: float) -> Response:
+        """Sends one report; raises LedgerLinkError."""
+        _, body = await self._call("POST", "/v1/report", timeout, data=encode_dispatch(dispatch))
+        try:
+            return decode_response(body)
+        except ValueError as e:
+            raise LedgerLinkError(f"the ledger's answer to a report is malformed: {e}") from e
+
+    async def scope(self, after: int, wait: float) -> Mapping[str, Any] | None:
+        """The scope if its version differs from `after`, None after `wait` seconds without a change."""
+        status, body = await self._call("GET", f"/v1/scope?after={after}&wait={wait:g}", wait + 5.0)
+        return None if status == 204 else self._json(body)
+
+    async def prices(self, version: str) -> bytes:
+        """The price snapshot of a version."""
+        return (await self._call("GET", f"/v1/prices/{version}", 10.0))[1]
+
+    async def _call(self, method: str, path: str, timeout: float, data: bytes | None = None) -> tuple[int, bytes]:
+        assert self._session is not None
+        try:
+            token = self._token()
+            async with self._session.request(
+                method,
+                self._url + path,
+                data=data,
+                headers={"authorization": f"Bearer {token}", "content-type": "application/json"},
+                timeout=aiohttp.ClientTimeout(total=timeout),
+            ) as answer:
+                body = await answer.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as e:
+            raise LedgerLinkError(f"{path.partition('?')[0]}: {type(e).__name__} {e}".strip()) from e
+        if answer.status not in {200, 204}:
+            raise LedgerLinkError(f"{path.partition('?')[0]}: the ledger answered {answer.status}: {body[:200]!r}")
+        return answer.status, body
+
+    def _token(self) -> str:
+        with open(self._token_file, encoding="ascii") as f:  # the kubelet rotates it
+            return f.read().strip()
+
+    def _json(self, body: bytes) -> Mapping[str, Any]:
+        try:
+            value = json.loads(body)
+        except ValueError as e:
+            raise LedgerLinkError(f"the ledger's answer is not JSON: {e}") from e
+        if not isinstance(value, dict):
+            raise LedgerLinkError("the ledger's answer is not an object")
+        return value

@@ -1,0 +1,55 @@
+"""What the sidecar says of itself to Prometheus."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_RATIO = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.5, 3.0)
+
+
+class Metrics:
+    """One registry of its own: nothing of the process's default collectors."""
+
+    def __init__(self) -> None:
+        r = self.registry = CollectorRegistry()
+        self.calls = Counter(
+            "wfb_sidecar_calls", "Calls settled, by how they ended.", ["provider", "outcome"], registry=r
+        )
+        self.estimated = Counter("wfb_sidecar_calls_estimated", "Calls settled by estimate.", ["provider"], registry=r)
+        self.refused = Counter(
+            "wfb_sidecar_calls_refused", "Calls refused, by reason.", ["provider", "reason"], registry=r
+        )
+        self.unmetered = Counter(
+            "wfb_sidecar_calls_unmetered", "Calls let through without a meter.", ["provider", "reason"], registry=r
+        )
+        self.internal_errors = Counter(
+            "wfb_sidecar_internal_errors", "Failures of the sidecar's own code; each refused its call.", registry=r
+        )
+        self.passed = Counter(
+            "wfb_sidecar_connections_passed", "Connections passed through untouched, by kind.", ["kind"], registry=r
+        )
+        self.passed_bytes = Counter("wfb_sidecar_passed_bytes", "Bytes passed through untouched.", registry=r)
+        self.intercepted = Counter(
+            "wfb_sidecar_connections_intercepted", "Connections to providers' hosts.", registry=r
+        )
+        self.client_tls_failed = Counter(
+            "wfb_sidecar_client_tls_failed", "Clients that did not accept our certificate.", ["host"], registry=r
+        )
+        self.upstream_tls_failed = Counter(
+            "wfb_sidecar_upstream_tls_failed", "Providers whose certificate could not be verified.", registry=r
+        )
+        self.connect_errors = Counter("wfb_sidecar_connect_errors", "Providers that could not be reached.", registry=r)
+        self.cost_of_hold = Histogram(
+            "wfb_sidecar_cost_to_hold_ratio", "What a call cost, as a part of its hold.", registry=r, buckets=_RATIO
+        )
+        self.in_flight = Gauge("wfb_sidecar_calls_in_flight", "Calls that hold money now.", registry=r)
+        self.waiting = Gauge("wfb_sidecar_calls_waiting", "Calls that wait for money.", registry=r)
+        self.ledger_silent = Gauge("wfb_sidecar_ledger_silent", "1 while no ledger answers.", registry=r)
+        self.reports = Counter("wfb_sidecar_reports", "Reports sent to the ledger.", registry=r)
+        self.report_errors = Counter("wfb_sidecar_report_errors", "Reports without an answer.", registry=r)
+
+    def settled(self, provider: str, outcome: str, estimated: bool, hold: int, cost: int) -> None:
+        """Counts one settled call."""
+        self.calls.labels(provider, outcome).inc()
+        if estimated:
+            self.estimated.labels(provider).inc()
+        if hold > 0:
+            self.cost_of_hold.observe(cost / hold)

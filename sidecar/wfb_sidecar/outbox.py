@@ -1,0 +1,114 @@
+"""Usage rows and decisions on their way to the ledger: numbered batches, repeated until they are answered.
+
+A batch bears the sequence number of the first report that carried it, so numbers rise even across a restart. Every row is
+appended to a journal before the call's money is settled; a killed container finds there what it had not yet told.
+"""
+
+import json
+import os
+from dataclasses import asdict, fields, replace
+
+from wfb_core.wire import Batch, DecisionRecord, UsageRow
+
+COUNTS = (
+    "calls",
+    "refused",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "nanos",
+)
+_KEYS = tuple(f.name for f in fields(UsageRow) if f.name not in COUNTS)
+_DECISIONS_KEPT = 200
+_REWRITE_AT = 4 * 1024 * 1024
+
+
+class Outbox:
+    """Rows since the last report, and the batches that no answer has covered yet."""
+
+    def __init__(self, path: str) -> None:
+        """Opens the journal; raises OSError where it cannot be written."""
+        self._path = path
+        self._rows: dict[tuple[object, ...], UsageRow] = {}
+        self._decisions: list[DecisionRecord] = []
+        self._sealed: list[Batch] = []
+        self.dropped_decisions = 0
+        self._replay()
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._size = os.fstat(self._fd).st_size
+
+    def add(self, row: UsageRow) -> None:
+        """Books a row; equal dimensions of one batch are added up."""
+        self._write("row", asdict(row))
+        self._merge(row)
+
+    def note(self, decision: DecisionRecord) -> None:
+        """Books a decision. In a storm the rows keep counting while only the first decisions of a batch are told."""
+        if len(self._decisions) >= _DECISIONS_KEPT:
+            self.dropped_decisions += 1
+            return
+        self._write("decision", asdict(decision))
+        self._decisions.append(decision)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything to tell."""
+        return bool(self._rows or self._decisions or self._sealed)
+
+    def seal(self, number: int) -> tuple[Batch, ...]:
+        """Closes the open batch under a number and returns all that is unanswered."""
+        if self._rows or self._decisions:
+            self._write("seal", number)
+            self._sealed.append(Batch(number, tuple(self._rows.values()), tuple(self._decisions)))
+            self._rows, self._decisions = {}, []
+        return tuple(self._sealed)
+
+    def answered(self, applied: int) -> None:
+        """Forgets the batches that the ledger has applied."""
+        if not self._sealed or self._sealed[0].number > applied:
+            return
+        self._sealed = [b for b in self._sealed if b.number > applied]
+        self._write("ack", applied)
+        if self._size > _REWRITE_AT and not self._sealed and not self._rows and not self._decisions:
+            os.ftruncate(self._fd, 0)
+            self._size = 0
+
+    def close(self) -> None:
+        """Closes the journal; it stays on disk."""
+        os.close(self._fd)
+
+    def _merge(self, row: UsageRow) -> None:
+        key = tuple(getattr(row, k) for k in _KEYS)
+        known = self._rows.get(key)
+        self._rows[key] = (
+            row if known is None else replace(known, **{c: getattr(known, c) + getattr(row, c) for c in COUNTS})
+        )
+
+    def _write(self, kind: str, value: object) -> None:
+        line = json.dumps([kind, value], separators=(",", ":")).encode() + b"\n"
+        self._size += os.write(self._fd, line)
+
+    def _replay(self) -> None:
+        try:
+            with open(self._path, "rb") as f:
+                lines = f.read().split(b"\n")
+        except FileNotFoundError:
+            return
+        acked = 0
+        for line in lines:
+            try:
+                kind, value = json.loads(line)
+            except ValueError:
+                continue  # the last line of a killed process may be half written: its call is in the wallet's held
+            if kind == "row":
+                self._merge(UsageRow(**value))
+            elif kind == "decision":
+                self._decisions.append(DecisionRecord(**value))
+            elif kind == "seal":
+                self._sealed.append(Batch(value, tuple(self._rows.values()), tuple(self._decisions)))
+                self._rows, self._decisions = {}, []
+            elif kind == "ack":
+                acked = max(acked, value)
+        self._sealed = [b for b in self._sealed if b.number > acked]

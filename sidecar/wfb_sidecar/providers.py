@@ -1,0 +1,48 @@
+"""The host table as this sidecar uses it: with its configuration's endpoints, and the names its authority may speak for."""
+
+from dataclasses import replace
+
+from wfb_core.dialects import DIALECTS, Dialect
+from wfb_core.hosts import HostRow, Hosts
+from wfb_sidecar.config import Config
+
+
+def provider_hosts(config: Config) -> Hosts:
+    """The table with own endpoints and stated billing of cut streams; raises ValueError for an unknown provider."""
+    hosts = Hosts()
+    for e in config.endpoints:
+        hosts = hosts.with_endpoint(e.endpoint, e.provider)
+    stated = config.bills_cut_streams_whole
+    for provider in stated:
+        if provider not in {row.provider for row in hosts.rows}:
+            raise ValueError(f"bills_cut_streams_whole: {provider!r} is no provider of the host table")
+    return Hosts(
+        replace(
+            row,
+            bills_cut_streams_whole=stated[row.provider],
+            cut_streams_source="configuration",
+        )
+        if row.provider in stated
+        else row
+        for row in hosts.rows
+    )
+
+
+def find(hosts: Hosts, host: str, port: int) -> HostRow | None:
+    """The row of a destination."""
+    return hosts.find(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+
+
+def constraint_names(hosts: Hosts) -> tuple[str, ...]:
+    """DNS names (each allows what is below it) and addresses for the authority's name constraints."""
+    names = []
+    for row in hosts.rows:
+        name = row.pattern.removeprefix("*.")
+        head, colon, port = name.rpartition(":")
+        names.append((head if colon and port.isdigit() else name).strip("[]"))
+    return tuple(dict.fromkeys(names))
+
+
+def refusal_dialect(row: HostRow) -> Dialect:
+    """The dialect in which a call is refused that no dialect has read: the host's first."""
+    return DIALECTS[row.api.metered[0][2]]

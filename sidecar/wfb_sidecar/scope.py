@@ -1,0 +1,72 @@
+"""What applies to this sidecar: its budgets, its run, and the windows a call made now must fit in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wfb_core.budget import ALLOW, REPORT, RUN, Budget, Limit
+from wfb_core.document import parse_budget
+from wfb_core.windows import window_at
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWindow:
+    """One limit of one budget at a time."""
+
+    id: str
+    budget: Budget
+    limit: Limit
+    start: float
+    end: float
+
+
+class Scope:
+    """The budgets that match this holder, as the ledger last said; computes and keeps the windows of the moment."""
+
+    def __init__(self, version: int, budgets: tuple[Budget, ...], run: str, prices: str) -> None:
+        self.version = version
+        self.budgets = budgets
+        self.run = run
+        self.prices = prices
+        self._kept: tuple[OpenWindow, ...] = ()
+        self._kept_ids: tuple[str, ...] = ()
+        self._kept_from, self._kept_until = float("inf"), float("-inf")
+
+    @classmethod
+    def from_answer(cls, answer: Mapping[str, Any]) -> "Scope":
+        """Reads the ledger's answer; raises ValueError where it is not one."""
+        try:
+            budgets = tuple(parse_budget(d) for d in answer["budgets"])
+            return cls(int(answer["version"]), budgets, str(answer["run"]), str(answer["prices"]))
+        except (KeyError, TypeError) as e:
+            raise ValueError(f"the ledger's scope lacks {e}") from e
+
+    def windows(self, t: float) -> tuple[OpenWindow, ...]:
+        """The windows that a call placed at `t` must fit in."""
+        if not self._kept_from <= t < self._kept_until:
+            self._open(t)
+        return self._kept
+
+    def ids(self, t: float) -> tuple[str, ...]:
+        """Their ids."""
+        if not self._kept_from <= t < self._kept_until:
+            self._open(t)
+        return self._kept_ids
+
+    def _open(self, t: float) -> None:
+        kept = []
+        for budget in self.budgets:
+            for limit in budget.limits:
+                if limit.window == RUN and not self.run:
+                    continue  # a Deployment's pods have no run
+                w = window_at(budget.key, limit.window, budget.time_zone, t, self.run)
+                kept.append(OpenWindow(w.id, budget, limit, w.start, w.end))
+        self._kept = tuple(kept)
+        self._kept_ids = tuple(w.id for w in kept)
+        self._kept_from = max((w.start for w in kept), default=float("-inf"))
+        self._kept_until = min((w.end for w in kept), default=float("inf"))
+
+
+def unlimited(budget: Budget) -> bool:
+    """Whether the budget counts money without ever stopping a call for it."""
+    return budget.enforcement == REPORT or budget.on_exhausted == ALLOW

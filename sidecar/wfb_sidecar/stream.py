@@ -1,0 +1,95 @@
+"""The HTTP layer of mitmproxy with three changes.
+
+A client that leaves is heard at once, some answers are read to their end without it, and a refused request's body is
+thrown away as it comes.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from mitmproxy import flow as mflow
+from mitmproxy.proxy import events, layer
+from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
+from mitmproxy.proxy.layers.http._events import (  # the events have no public home
+    RequestData,
+    RequestProtocolError,
+    ResponseProtocolError,
+)
+
+LEFT = "on_client_left"
+"""flow.metadata: called when the client leaves before its answer is whole; returns True to read the answer on."""
+
+
+class MeteredStream(HttpStream):
+    """One request and its answer."""
+
+    _left = False
+
+    def handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Hears a client's leaving even while a hook is awaited, for a waiting call must give up its place."""
+        if isinstance(event, RequestProtocolError) and self._paused is not None and not self._left:
+            self._read_on()
+        yield from super().handle_event(event)
+
+    def state_consume_request_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Drops the body of a request that was refused at its headers."""
+        if isinstance(event, RequestData) and self.flow.response is not None:
+            return
+        yield from super().state_consume_request_body(event)
+
+    def handle_protocol_error(
+        self, event: RequestProtocolError | ResponseProtocolError
+    ) -> layer.CommandGenerator[None]:
+        """Lets the provider go on where its answer must be read to the end."""
+        talking = self.client_state == self.state_done and self.server_state not in (
+            self.state_done,
+            self.state_errored,
+        )
+        if isinstance(event, RequestProtocolError) and talking and self._read_on():
+            self.client_state = self.state_errored
+            return
+        yield from super().handle_protocol_error(event)
+
+    def check_killed(self, emit_error_hook: bool) -> layer.CommandGenerator[bool]:
+        """A client that left during a hook does not end an answer that is read on."""
+        if self._left and self._reads_on and not self._killed():
+            for queued in [e for e in self._paused_event_queue if isinstance(e, RequestProtocolError)]:
+                self._paused_event_queue.remove(queued)
+            self.client_state = self.state_errored
+            return False
+        return (yield from super().check_killed(emit_error_hook))
+
+    _reads_on = False
+
+    def _killed(self) -> bool:
+        return self.flow.error is not None and self.flow.error.msg == mflow.Error.KILLED_MESSAGE
+
+    def _read_on(self) -> bool:
+        if not self._left:
+            self._left = True
+            heard: Callable[[], bool] | None = self.flow.metadata.get(LEFT)
+            self._reads_on = heard is not None and heard()
+        return self._reads_on
+
+
+class MeteredLayer(HttpLayer):
+    """An HTTP layer whose streams are metered."""
+
+    def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
+        """As in the parent, with our stream."""
+        self.streams[stream_id] = MeteredStream(self.context.fork(), stream_id)
+        yield from self.event_to_child(self.streams[stream_id], events.Start())
+
+
+class Root(layer.Layer):
+    """The bottom of a stack: hands everything to the layer above it. mitmproxy's TLS layer wants a parent."""
+
+    child: layer.Layer
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        yield from self.child.handle_event(event)
+
+    handle_event: Any = _handle_event  # nothing here blocks: no need of the parent's queue
+
+
+__all__ = ["LEFT", "MeteredLayer", "MeteredStream", "Root"]

@@ -1,0 +1,40 @@
+"""The files that make a process trust the sidecar, and the roots by which the sidecar trusts providers."""
+
+import os
+import ssl
+
+import certifi
+
+from wfb_sidecar.authority import write_private
+
+SYSTEM_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+"""Where Debian, Fedora, SUSE and Alpine keep their roots."""
+
+
+def system_roots() -> bytes:
+    """The system's bundle in PEM, else certifi's."""
+    default = ssl.get_default_verify_paths().cafile
+    for path in (default, *SYSTEM_BUNDLES, certifi.where()):
+        if path and os.path.isfile(path):
+            with open(path, "rb") as f:
+                content = f.read()
+            if b"BEGIN CERTIFICATE" in content:
+                return content
+    raise FileNotFoundError("no bundle of root certificates was found: install ca-certificates")
+
+
+def write_trust(folder: str, root_pem: bytes, extra: bytes) -> tuple[str, str]:
+    """Writes (lone root, combined bundle) and returns their paths.
+
+    The lone root is for variables that add (NODE_EXTRA_CA_CERTS), the bundle for variables that replace
+    (SSL_CERT_FILE): everything but the providers is passed through, so the public roots must stay in it.
+    """
+    lone, bundle = os.path.join(folder, "ca.pem"), os.path.join(folder, "ca-bundle.pem")
+    write_private(lone, root_pem, 0o644)
+    write_private(bundle, b"\n".join(x.rstrip() for x in (system_roots(), extra, root_pem) if x) + b"\n", 0o644)
+    return lone, bundle
