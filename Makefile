@@ -17,7 +17,7 @@ $(STAMP): requirements.lock pyproject.toml scripts/python.sh scripts/setup.sh
 	@touch $(STAMP)
 
 demo: $(STAMP) ## real SDK agents spend against budgets on this machine and are refused at exactly the limit
-	@$(BIN)/python tests/demo.py
+	@$(BIN)/python tests/demo
 
 test: $(STAMP) lint ## every check: lint, types, layers, tests
 	@$(BIN)/python -m pytest

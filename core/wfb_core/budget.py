@@ -10,6 +10,8 @@ WARN, SLOW, DOWNGRADE = "Warn", "Slow", "Downgrade"
 REFUSE, THROTTLE, ALLOW, PRICE_AS = "Refuse", "Throttle", "Allow", "PriceAs"
 ENFORCE, REPORT = "Enforce", "Report"
 FAIL, IGNORE = "Fail", "Ignore"
+AUTO, READ_ON, CLOSE = "Auto", "ReadOn", "Close"
+"""What becomes of a stream that its client leaves: by what is known of the provider, read to its end, or closed."""
 CLAMP, STRICT, ADAPTIVE = "Clamp", "Strict", "Adaptive"
 
 
@@ -69,7 +71,7 @@ class Budget:
     models_denied: tuple[str, ...] = ()
     wait_seconds: float = 30.0
     max_delay_seconds: float = 20.0
-    on_disconnect: str = "Auto"
+    on_disconnect: str = AUTO
     refusal_status: int = 402
     suspend: bool = False
 

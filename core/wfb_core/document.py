@@ -12,12 +12,15 @@ from zoneinfo import available_timezones
 from wfb_core.budget import (
     ADAPTIVE,
     ALLOW,
+    AUTO,
     CLAMP,
+    CLOSE,
     DOWNGRADE,
     ENFORCE,
     FAIL,
     IGNORE,
     PRICE_AS,
+    READ_ON,
     REFUSE,
     REPORT,
     RUN,
@@ -76,7 +79,6 @@ NOT_YET: dict[str, NotYet] = {
     "ladder.usdPerHour": NotYet("a rate of its own for Slow", "Slow paces what is left over the rest of the window"),
     "onExhausted.Throttle": NotYet("the action Throttle", "Refuse stops at the limit, Allow goes on beyond it"),
     "outputBound.Adaptive": NotYet("Adaptive", "Clamp fits answers to the money left, Strict holds their maximum"),
-    "onDisconnect": NotYet("an onDisconnect other than Auto", "Auto settles at what was seen, or reads to the end"),
     "loops": NotYet("the guard against loops", 'only action: "Off" is available'),
     "selector.matchExpressions": NotYet("matchExpressions", "matchLabels is available"),
     "namespaceSelector": NotYet("namespaceSelector", "labels select pods of every namespace"),
@@ -184,9 +186,6 @@ class _Reading:
             self.not_yet("outputBound.Adaptive", spec, "outputBound")
         allowed, denied = self.models(spec)
         self.loops(spec)
-        on_disconnect = spec.take("onDisconnect", text, _DEFAULTS.on_disconnect)
-        if on_disconnect != _DEFAULTS.on_disconnect:
-            self.not_yet("onDisconnect", spec, "onDisconnect")
         budget = Budget(
             namespace=namespace,
             name=name,
@@ -204,7 +203,7 @@ class _Reading:
             models_denied=denied,
             wait_seconds=spec.take("waitSeconds", number(0, 600, "seconds"), _DEFAULTS.wait_seconds),
             max_delay_seconds=spec.take("maxDelaySeconds", number(0, 600, "seconds"), _DEFAULTS.max_delay_seconds),
-            on_disconnect=on_disconnect,
+            on_disconnect=spec.take("onDisconnect", choice(AUTO, READ_ON, CLOSE), _DEFAULTS.on_disconnect),
             refusal_status=spec.take("refusalStatus", _refusal_status, _DEFAULTS.refusal_status),
             suspend=spec.take("suspend", boolean, _DEFAULTS.suspend),
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wfb_core import bounds, reasons
-from wfb_core.budget import CLAMP, IGNORE
+from wfb_core.budget import CLAMP, CLOSE, IGNORE, READ_ON, SLOW
 from wfb_core.call import CallFacts
 from wfb_core.decide import Refusal, decide, priced_as
 from wfb_core.dialects import DIALECTS, Answer, AnswerReader, Dialect, NotUnderstood, serialise
@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 4
 """How often a call's cap is lowered to what is left before it is refused: each time the ledger has just said what is."""
+
+PACED_SECONDS = 30
+"""Retry-After in stage Slow: every SDK obeys up to 60."""
 
 OUTCOMES = {COMPLETE: "ok", CUT: "cut", LEFT: "disconnected", FAILED: "error"}
 
@@ -191,7 +194,9 @@ class Calls:
                 budget.refusal_status,
                 budget=budget.key,
             )
-        wait = max((b.wait_seconds for b in scope.budgets), default=0.0)
+        wait = max(
+            (b.max_delay_seconds if self._paced(enforced) else b.wait_seconds for b in scope.budgets), default=0.0
+        )
         call.input_cost = bounds.hold(facts, price, 0) or 0
         changed, hold = False, full if full is not None else 1 << 62
         if clampable:
@@ -236,11 +241,23 @@ class Calls:
             )
         return self._by_answer(call, enforced, answer, floor)
 
+    def _paced(self, windows: tuple[OpenWindow, ...]) -> bool:
+        """Whether the ledger paces one of these windows, as far as it has said what is spent."""
+        for w in windows:
+            spent = self._till.wallet.spent(w.id)
+            slow = [r.at_percent for r in w.budget.ladder_of(w.limit) if r.action == SLOW]
+            if spent is not None and slow and spent * 100 >= min(slow) * w.limit.nanos:
+                return True
+        return False
+
     def _by_answer(self, call: Call, windows: tuple[OpenWindow, ...], answer: str, floor: int) -> Refusal:
         if answer == EXHAUSTED:
             return self._money_refusal(
                 call, windows, reasons.BUDGET_EXHAUSTED, None, f"this call needs ${format_usd(floor)} at least", None
             )
+        if answer in {TIMED_OUT, BUSY} and self._paced(windows):
+            text = "it is in stage Slow, and this call's turn has not come; wait, or raise the limit"
+            return self._money_refusal(call, windows, reasons.PACED, 429, text, PACED_SECONDS)
         reason, text, after = {
             TIMED_OUT: (reasons.MONEY_IN_FLIGHT, "the money left is held by calls in flight", 2),
             BUSY: (reasons.QUEUE_FULL, "too many calls wait for the money left", 5),
@@ -362,11 +379,11 @@ class Calls:
         if call.settled:
             return False
         policies = {b.on_disconnect for b in (self.scope.budgets if self.scope else ())}
-        if "ReadOn" in policies:
+        if READ_ON in policies:
             return True
         if not call.facts.stream:
             return True
-        if "Close" in policies:
+        if CLOSE in policies:
             return False
         return bool(call.billed_whole) or bounds.hides_output(call.facts)
 
@@ -444,19 +461,15 @@ class Calls:
                 total += cost(usage, self._rates(call, model or call.facts.model, usage, answer)).total
             self._expectations.observe(call.facts, answer.usage)
             return exact(total, answer.usage, answer.finding), answer
-        seen = Seen(
-            answer.output_bytes_seen,
-            call.last_byte - call.first_byte,
-            bounds.hides_output(call.facts),
-            ending == CUT and bool(call.billed_whole),
-        )
-        rate = call.rates.output if call.rates else 0
         finding = answer.finding or ("usage missing" if ending == COMPLETE else f"stream {ending}")
-        if ending == COMPLETE and not call.facts.stream:
-            # A whole unary answer without usage: its bytes bound what it made, unless output was hidden.
-            return estimate(
-                call.hold, call.input_cost, rate, Seen(seen.output_bytes, 1e9, seen.hidden_output, False), finding
-            ), answer
+        if not (answer.finished or answer.frames):
+            # Nothing of it could be read (half a body, another's page, an unknown encoding): its size bounds nothing.
+            return Settlement(call.hold, None, estimated=True, finding=finding), answer
+        rate = call.rates.output if call.rates else 0
+        # A whole answer without usage has no tail: its bytes bound what it made, unless output was hidden.
+        seconds = 1e9 if ending == COMPLETE and not call.facts.stream else call.last_byte - call.first_byte
+        billed_whole = ending != COMPLETE and bool(call.billed_whole)
+        seen = Seen(answer.output_bytes_seen, seconds, bounds.hides_output(call.facts), billed_whole)
         return estimate(call.hold, call.input_cost, rate, seen, finding), answer
 
     def _rates(self, call: Call, model: str, usage: Usage, answer: Answer) -> Rates:

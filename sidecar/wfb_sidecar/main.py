@@ -80,6 +80,7 @@ class Sidecar:
         )
         self.door = Door(self.house)
         self.health = Health(self.metrics, self._missing, self._refresh)
+        self._watching: asyncio.Task[None] | None = None
 
     def _open_wallet(self) -> Wallet:
         file = WalletFile(os.path.join(self.config.state_dir, "wallet"))
@@ -111,12 +112,8 @@ class Sidecar:
             file.save(record)  # or the next kill would book the same calls once more
         return Wallet.resume(record, file.save)
 
-    async def run(self) -> int:
-        """Serves until SIGTERM or SIGINT; returns the exit status."""
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for s in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(s, stop.set)
+    async def start(self) -> dict[str, object]:
+        """Opens the doors and begins to report; returns what is said when ready. Raises OSError."""
         await self.link.open()
         ready = {
             "pid": os.getpid(),
@@ -127,7 +124,31 @@ class Sidecar:
             "bundle": self.bundle,
         }
         self.till.start()
-        watching = loop.create_task(self.watch.run(), name="scope")
+        self._watching = asyncio.get_running_loop().create_task(self.watch.run(), name="scope")
+        return ready
+
+    async def stop(self) -> None:
+        """Takes nothing new, lets calls in flight end within the grace, and tells the ledger the last."""
+        self.door.shut()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.config.grace_seconds
+        while self.calls.in_flight and loop.time() < until:  # noqa: ASYNC110 — once in a life: no event for each call
+            await asyncio.sleep(0.05)
+        self.calls.abandon()
+        if self._watching:
+            self._watching.cancel()
+        told = await self.till.stop(LAST_REPORT_SECONDS)
+        await self.health.close()
+        await self.link.close()
+        if not told:
+            log.warning("the last report was not answered: the wallet's file and journal keep it")
+
+    async def run(self) -> int:
+        """Serves until SIGTERM or SIGINT; returns the exit status."""
+        stop = asyncio.Event()
+        for s in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(s, stop.set)
+        ready = await self.start()
         # Collections walk all of mitmproxy's objects; those of start-up never die.
         gc.collect()
         gc.freeze()
@@ -135,17 +156,7 @@ class Sidecar:
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
         await stop.wait()
-        self.door.shut()
-        until = loop.time() + self.config.grace_seconds
-        while self.calls.in_flight and loop.time() < until:  # noqa: ASYNC110 — once in a life: no event for each call
-            await asyncio.sleep(0.05)
-        self.calls.abandon()
-        watching.cancel()
-        told = await self.till.stop(LAST_REPORT_SECONDS)
-        await self.health.close()
-        await self.link.close()
-        if not told:
-            log.warning("the last report was not answered: the wallet's file and journal keep it")
+        await self.stop()
         return 0
 
     def _on_scope(self, scope: Scope, prices: PriceBook, rooms: dict[str, tuple[int, int]]) -> None:

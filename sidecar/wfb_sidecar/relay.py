@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from mitmproxy import http
@@ -337,8 +337,10 @@ class Relay(server.LiveConnectionHandler):
             del flow.response.headers["content-length"]
             flow.response.headers["transfer-encoding"] = "chunked"
 
-        def tap(chunk: bytes) -> bytes:
-            return self._house.calls.pass_on(call, chunk)
+        def tap(chunk: bytes) -> Iterable[bytes]:
+            out = self._house.calls.pass_on(call, chunk)
+            # mitmproxy writes an empty chunk as the end of a chunked body.
+            return (out,) if out else ()
 
         flow.response.stream = tap
 

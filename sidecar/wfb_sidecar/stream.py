@@ -9,12 +9,13 @@ from typing import Any
 
 from mitmproxy import flow as mflow
 from mitmproxy.proxy import events, layer
-from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
+from mitmproxy.proxy.layers.http import DropStream, HttpLayer, HttpStream
 from mitmproxy.proxy.layers.http._events import (  # the events have no public home
     RequestData,
     RequestProtocolError,
     ResponseProtocolError,
 )
+from mitmproxy.proxy.layers.http._hooks import HttpErrorHook
 
 LEFT = "on_client_left"
 """flow.metadata: called when the client leaves before its answer is whole; returns True to read the answer on."""
@@ -47,6 +48,14 @@ class MeteredStream(HttpStream):
         )
         if isinstance(event, RequestProtocolError) and talking and self._read_on():
             self.client_state = self.state_errored
+            return
+        if isinstance(event, ResponseProtocolError) and self._reads_on and self.server_state != self.state_errored:
+            # The parent tells no error of a stream whose client is gone already, and the call would never end.
+            self.server_state = self.state_errored
+            self.flow.error = mflow.Error(event.message)
+            yield HttpErrorHook(self.flow)
+            self.flow.live = False
+            yield DropStream(self.stream_id)
             return
         yield from super().handle_protocol_error(event)
 

@@ -361,7 +361,6 @@ UNAVAILABLE = {  # each row of NOT_YET: fields of the spec that ask for it, plac
     "ladder.usdPerHour": ({"ladder": [SLOW_STEP | {"usdPerHour": "1"}]}, "ladder[0].usdPerHour"),
     "onExhausted.Throttle": ({"onExhausted": {"action": "Throttle", "usdPerHour": "1"}}, "onExhausted.action"),
     "outputBound.Adaptive": ({"outputBound": "Adaptive"}, "outputBound"),
-    "onDisconnect": ({"onDisconnect": "Close"}, "onDisconnect"),
     "loops": ({"loops": {"action": "Slow", "costMultiple": 10}}, "loops"),
     "selector.matchExpressions": (
         {"selector": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}},
@@ -385,7 +384,7 @@ def test_what_is_not_available_is_not_silently_ignored(feature):
 
 @pytest.mark.parametrize(
     "feature",
-    ["ladder.Downgrade", "ladder.usdPerHour", "onExhausted.Throttle", "outputBound.Adaptive", "onDisconnect"],
+    ["ladder.Downgrade", "ladder.usdPerHour", "onExhausted.Throttle", "outputBound.Adaptive"],
 )
 def test_what_is_written_waits_only_for_its_row(feature):
     """What is read already parses once its row is gone, and naming another row changes nothing."""

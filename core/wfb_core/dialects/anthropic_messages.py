@@ -113,9 +113,8 @@ class AnthropicMessages:
             unbounded=tuple(tally.unbounded),
             cache_write=tally.cache_write,
             cache_write_1h=tally.cache_write_1h,
+            reasoning=_thinks(document),
         )
-        if "thinking" in document:
-            whole(part_of(document, "thinking", dict), "budget_tokens")
         return facts, document
 
     def prepare(self, document: Document, facts: CallFacts) -> bool:
@@ -279,6 +278,13 @@ def messages_usage(counts: Mapping[str, Any]) -> Usage:
         output_tokens=tokens(counts, "output_tokens", required=True),
         reasoning_tokens=tokens(inner(counts, "output_tokens_details"), "thinking_tokens"),
     )
+
+
+def _thinks(document: Document) -> bool:
+    """Whether thinking is asked for; raises NotUnderstood where its field is no object or its budget no number."""
+    thinking = part_of(document, "thinking", dict)
+    whole(thinking, "budget_tokens")
+    return bool(thinking) and thinking.get("type") != "disabled"
 
 
 def _sum(parts: list[tuple[str | None, Usage]], reasoning: int) -> Usage:

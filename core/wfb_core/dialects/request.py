@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+from wfb_core.dialects.inflate import READABLE, deflate_bits
 from wfb_core.reasons import BODY_NOT_UNDERSTOOD, BODY_TOO_LARGE
 
 Document = dict[str, Any]
@@ -59,7 +60,7 @@ def parse(headers: Mapping[str, str], body: bytes) -> Document:
         where = f" at character {e.pos}" if isinstance(e, json.JSONDecodeError) else ""
         raise not_understood(f"the body is not JSON{where}; send one JSON object") from e
     if not isinstance(document, dict):
-        raise not_understood(f"the body is a JSON {_kind(document)}; send a JSON object")
+        raise not_understood(f"the body is {_kind(document)}; send a JSON object")
     return document
 
 
@@ -140,9 +141,9 @@ def _constant(_name: str) -> Any:
 
 
 def _decoded(encoding: str, body: bytes) -> bytes:
-    if encoding not in {"gzip", "x-gzip", "deflate"}:
+    if encoding not in READABLE:
         raise not_understood("the body's content-encoding is not read; send it as it is, in gzip or in deflate")
-    bits = 31 if "gzip" in encoding else (15 if _has_zlib_header(body) else -15)
+    bits = 31 if "gzip" in encoding or len(body) < 2 else deflate_bits(body)
     decoder = zlib.decompressobj(bits)
     try:
         text = decoder.decompress(body, LARGEST)
@@ -153,8 +154,3 @@ def _decoded(encoding: str, body: bytes) -> bytes:
     if not decoder.eof or decoder.unused_data:
         raise not_understood(f"the body is not one whole {encoding} stream; send it again, or uncompressed")
     return text
-
-
-def _has_zlib_header(body: bytes) -> bool:
-    """Whether ``deflate`` means the zlib format, as its RFC says, and not a bare stream, as some send (RFC 1950 2.2)."""
-    return len(body) > 1 and body[0] & 15 == 8 and int.from_bytes(body[:2], "big") % 31 == 0

@@ -36,7 +36,7 @@ and nothing here reads a clock, a disk or a network. The rules, and where each i
 10. **Cutting.** A report first cuts the ceiling to ``used + held + keep``, then tells. While no ledger answers nothing is
     cut and calls may help themselves: then the money at hand is for use. (``Wallet.report``)
 11. **When to report.** FAR seconds apart with news or slack, NEAR in a window without slack or past nine tenths, GAP
-    after a new need, BEAT otherwise, so that a restored ledger hears all who live while it learns. (``Wallet.due``)
+    after a new need or a settlement that local calls wait for, FREED after one without slack, BEAT otherwise, so that a restored ledger hears all who live while it learns. (``Wallet.due``)
 12. **The record.** A wallet saves nonce, epoch, sequence, ceilings, used and held before a call leaves and before a
     report leaves. Resumed from it, what was held counts as used. A purse of an ended window is put away only when it
     was told in full and not named for IDLE seconds. (``Wallet.resume``, ``Wallet.on_reply``)

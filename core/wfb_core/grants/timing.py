@@ -2,8 +2,10 @@
 
 TIMEOUT = 2.0
 """A reply that takes longer is taken for lost, and the wallet reports anew."""
-GAP = 0.1
+GAP = 0.01
 """Least time between two reports of a holder: what happens within it travels together."""
+FREED = 0.1
+"""How soon settled money is told where there is no slack: a call elsewhere may be waiting for it."""
 NEAR = 1.0
 """Between reports while calls wait, where no slack is left, and past nine tenths of a limit."""
 FAR = 5.0

@@ -72,6 +72,7 @@ class Wallet:
     _in_flight: bool = field(default=False, init=False)
     _changed: bool = field(default=False, init=False)
     _urgent: bool = field(default=False, init=False)
+    _freed: bool = field(default=False, init=False)
     _now: float = field(default=-inf, init=False)
     _heard: float = field(default=-inf, init=False)
     _unanswered_since: float = field(default=inf, init=False)
@@ -144,9 +145,7 @@ class Wallet:
 
     # Calls
 
-    def ask(  # noqa: PLR0917  the six facts of a call, in the order in which they are always given
-        self, now: float, call: int, hold: int, expected: int, at: WindowsAt, wait: float
-    ) -> str:
+    def ask(self, now: float, call: int, hold: int, expected: int, at: WindowsAt, wait: float) -> str:
         """GRANTED, EXHAUSTED or PENDING; a pending call's answer comes from ``poll`` within ``wait`` seconds.
 
         ``call`` is a number that was never used before; ``at`` gives the call's windows, and a call without windows is
@@ -170,7 +169,7 @@ class Wallet:
         self._urgent = True
         return PENDING
 
-    def overdraw(  # noqa: PLR0917  as above
+    def overdraw(
         self,
         now: float,
         call: int,
@@ -220,7 +219,9 @@ class Wallet:
             purse.expected -= placed.expected
             purse.used += cost
             purse.note(now, spend=cost)
+            self._freed = self._freed or purse.keep == 0
         self._changed = True
+        self._urgent = self._urgent or bool(self.waiting)
 
     def poll(self, now: float) -> list[tuple[int, str]]:
         """Answers to waiting calls since the last poll: GRANTED, EXHAUSTED, STUCK, BUSY or TIMED_OUT."""
@@ -250,6 +251,8 @@ class Wallet:
             return self.sent + timing.TIMEOUT
         if self._urgent:
             return self.sent + timing.GAP
+        if self._freed:
+            return self.sent + timing.FREED
         if self.waiting:
             return self.sent + timing.NEAR
         if self._changed or any(purse.ceiling > purse.used + purse.held for purse in self.purses.values()):
@@ -259,7 +262,8 @@ class Wallet:
     def report(self, now: float) -> Report:
         """The next report, cut and saved; an earlier one that is still unanswered is given up."""
         self.seq += 1
-        self.sent, self._in_flight, self._changed, self._urgent = now, True, False, False
+        self.sent, self._in_flight = now, True
+        self._changed = self._urgent = self._freed = False
         self._unanswered_since = min(self._unanswered_since, now)
         stated = self._cut(now)
         self._save()

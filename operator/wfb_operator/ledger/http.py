@@ -151,7 +151,7 @@ class LedgerHttp:
         body = await _json(request)
         holder = body.get("holder") if isinstance(body, dict) else None
         if not isinstance(holder, str) or not holder:
-            raise _HttpError(422, 'holder: is missing: send {"holder": "…"}, a name of /v1/summary or of the log')
+            raise _HttpError(422, 'holder: is missing: send {"holder": "…"}, a name of lost_holders in /v1/summary')
         given = await self._service.release(holder)
         if given is None:
             raise _HttpError(404, f"holder {holder[:80]!r} is not known")

@@ -101,7 +101,9 @@ async def _serve(options: argparse.Namespace) -> None:
         await service.start(restored=options.restored)
     except (StoreError, BudgetErrors) as error:
         first = str(error).splitlines()[0]
-        raise StartError(f"what {options.state} holds cannot be loaded: {first}") from error
+        raise StartError(
+            f"what {options.state} holds cannot be loaded ({first}): start the version that wrote it, or put a backup in place"
+        ) from error
     runner = web.AppRunner(
         LedgerHttp(service, store, admin).application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS
     )

@@ -27,12 +27,13 @@ from wfb_operator.ledger.identities import Identity
 from wfb_operator.ledger.memory import KEPT_SECONDS, Memory
 from wfb_operator.ledger.metrics import Metrics
 from wfb_operator.ledger.reports import Taken, take_report, wanted_by
-from wfb_operator.ledger.store.port import Store, StoreError, Wanted, Writes
+from wfb_operator.ledger.store.port import Store, StoreContentError, StoreError, Wanted, Writes
 
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 5.0
 LET_GO_SECONDS = 60.0
+TIDY_SECONDS = 60.0
 GROUP_MOST = 1000
 """Changes in one transaction; more than that waits for the next."""
 STUCK_SECONDS = 15.0
@@ -76,6 +77,8 @@ class LedgerService:
         self._tasks: list[asyncio.Task[None]] = []
         self._writing_since: float | None = None
         self._failed = ""
+        self._scope_written = 0
+        self._let_go_at = monotonic() + LET_GO_SECONDS
         self.closing = False
 
     # -- life
@@ -95,6 +98,7 @@ class LedgerService:
             writes = Writes(now)
             self.memory.collect(now, writes)
             await self._store.write(writes)
+        self._scope_written = self.memory.scope
         await self._store.mark()
         loop = asyncio.get_running_loop()
         self._tasks = [
@@ -166,7 +170,8 @@ class LedgerService:
         """Whether the scope is, or becomes within a time, another than a version."""
         until = time.monotonic() + seconds
         while not self.closing:
-            if self.memory is not None and self.memory.scope != after:
+            # A version that is not on disk yet is told to nobody: if its transaction fails it will be another's.
+            if self.memory is not None and after != self._scope_written and self.memory.scope == self._scope_written:
                 return True
             left = until - time.monotonic()
             if left <= 0:
@@ -214,21 +219,37 @@ class LedgerService:
         self._writing_since = time.monotonic()
         try:
             memory = self.memory if self.memory is not None else await self._load_again()
-            scope = memory.scope
             answers = await self._apply_and_write(memory, group)
         except Exception as error:
-            self._fail(group, error)
+            self.memory = None
             await self._try_to_load_again()
+            self._wake_those_waiting()
+            if len(group) > 1 and _blames_one(error):
+                for change in group:  # each on its own: only the one at fault is not answered
+                    await self._together([change])
+            else:
+                self._fail(group, error)
             return
         finally:
             self._writing_since = None
         self._failed = ""
-        if memory.scope != scope:
-            moved, self._scope_moved = self._scope_moved, asyncio.Event()
-            moved.set()
+        self._tell_scope()
         for change, answer in zip(group, answers, strict=True):
             if not change.done.done():
                 change.done.set_result(answer)
+        if self._monotonic() >= self._let_go_at:  # between two transactions, with everything written
+            self._let_go_at = self._monotonic() + LET_GO_SECONDS
+            memory.let_go(self.clock.now())
+
+    def _tell_scope(self) -> None:
+        """Wake everyone who waits for another scope, once it is on disk."""
+        if self.memory is not None and self.memory.scope != self._scope_written:
+            self._scope_written = self.memory.scope
+            self._wake_those_waiting()
+
+    def _wake_those_waiting(self) -> None:
+        moved, self._scope_moved = self._scope_moved, asyncio.Event()
+        moved.set()
 
     async def _apply_and_write(self, memory: Memory, group: list[_Change]) -> list[Any]:
         now, wanted = self.clock.now(), Wanted()
@@ -249,7 +270,6 @@ class LedgerService:
         return answers
 
     def _fail(self, group: list[_Change], error: Exception) -> None:
-        self.memory = None
         self.metrics.store_failures.inc()
         if isinstance(error, StoreError):
             reason = f"the store did not take the change: {error}"
@@ -275,25 +295,22 @@ class LedgerService:
 
     # -- now and then
     async def _keep_house(self) -> None:
-        let_go_at = time.monotonic() + LET_GO_SECONDS
+        tidy_at = time.monotonic() + TIDY_SECONDS
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            with suppress(UnavailableError):
-                await self._change(lambda memory, now, _: memory.grants.sweep(now))
             try:
+                await self._change(lambda memory, now, _: memory.grants.sweep(now))
                 await self._store.mark()
-                if time.monotonic() >= let_go_at:
-                    let_go_at = time.monotonic() + LET_GO_SECONDS
-                    await self._let_go()
-            except StoreError as error:
-                log.warning("housekeeping: %s", error)
+                if time.monotonic() >= tidy_at:
+                    tidy_at = time.monotonic() + TIDY_SECONDS
+                    await self._store.tidy(self.clock.now() - self._keep_days * 86_400.0)
+            except Exception as error:
+                log.warning("housekeeping: %s: %s", type(error).__name__, error)
 
-    async def _let_go(self) -> None:
-        """Between two transactions: drop from memory what nobody speaks of, and from the store what is too old."""
-        now = self.clock.now()
-        if self.memory is not None and self._writing_since is None:
-            self.memory.let_go(now)
-        await self._store.tidy(now - self._keep_days * 86_400.0)
+
+def _blames_one(error: Exception) -> bool:
+    """Whether a group may have failed for the content of one of its changes, and not for the store's state."""
+    return isinstance(error, StoreContentError) or not isinstance(error, StoreError)
 
 
 def _known(memory: Memory, identity: Identity) -> Identity:

@@ -62,6 +62,7 @@ async def summary(memory: Memory, store: Store, now: float, since: int) -> dict[
         "budgets": [_line(at, budget, limit, window, estimates.get(at.id, 0)) for at, budget, limit, window in found],
         "usage": [in_dollars(row) for row in usage],
         "holders": holders,
+        "lost_holders": _lost(memory),
     }
 
 
@@ -78,6 +79,17 @@ def in_dollars(row: Mapping[str, Any]) -> dict[str, Any]:
         else:
             shown[name] = value
     return shown
+
+
+def _lost(memory: Memory) -> list[dict[str, Any]]:
+    """Holders that fell silent with money, the longest silent first: what release is for."""
+    grants = memory.grants
+    lost: dict[str, int] = {}
+    for (name, _), row in grants.rows.items():
+        if row.lost:
+            lost[name] = max(lost.get(name, 0), row.lost)
+    found = sorted(lost, key=lambda name: grants.holders[name].seen)
+    return [{"holder": n, "seen": grants.holders[n].seen, "lost_usd": format_usd(lost[n])} for n in found]
 
 
 def _windows_now(memory: Memory, now: float) -> list[tuple[WindowAt, Budget, Limit, Window]]:

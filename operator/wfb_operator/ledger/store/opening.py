@@ -77,12 +77,10 @@ def open_database(directory: str) -> Opened:
 def _opened(path: str, directory: str, marker: Marker | None, *, fresh: bool) -> Opened:
     """Checks before it writes: a database that is refused stays as it was."""
     if not fresh:
-        _check_before(path)
+        _check_before(path, marker)
     connection = connect(path)
     try:
         new = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
-        if new and marker is not None:
-            raise StoreRefusedError(f"{path} holds no tables, but a ledger has kept money here: {_RESTORE}")
         _migrate(connection, path)
         database, commits = connection.execute("SELECT database, commits FROM ledger").fetchone()
         restored = not new and (marker is None or marker.database != database or commits < marker.commits)
@@ -98,7 +96,7 @@ def _opened(path: str, directory: str, marker: Marker | None, *, fresh: bool) ->
         raise
 
 
-def _check_before(path: str) -> None:
+def _check_before(path: str, marker: Marker | None) -> None:
     """Raises StoreRefusedError for a file that is not a sound database of ours."""
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
@@ -108,6 +106,8 @@ def _check_before(path: str) -> None:
             raise StoreRefusedError(
                 f"{path} belongs to another program (application id {application:#x}): give the ledger a directory of its own"
             )
+        if not tables and marker is not None:
+            raise StoreRefusedError(f"{path} holds no tables, but a ledger has kept money here: {_RESTORE}")
         problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if problem != "ok":
             raise StoreRefusedError(_unusable(path, problem))

@@ -41,6 +41,10 @@ class StoreError(Exception):
     """The store could not do what was asked, and did none of it."""
 
 
+class StoreContentError(StoreError):
+    """The store does not take this content; another transaction may well succeed."""
+
+
 class StoreRefusedError(Exception):
     """The store must not be used as it is; the message is one line that names the way out."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
+from wfb_operator.ledger.store.insert import Insert
 from wfb_operator.ledger.store.marker import Marker, write_marker
 from wfb_operator.ledger.store.opening import Opened, connect, open_database
 from wfb_operator.ledger.store.port import (
@@ -17,6 +18,7 @@ from wfb_operator.ledger.store.port import (
     Books,
     Loaded,
     StageChange,
+    StoreContentError,
     StoredBudget,
     StoredDecision,
     StoredHolder,
@@ -37,37 +39,28 @@ TIDY_ROWS = 2000
 """Rows forgotten in one go, so that no report waits long."""
 
 
-def _upsert(table: str, columns: Iterable[str], key: Iterable[str], add: Iterable[str] = ()) -> str:
-    """An INSERT that replaces what is there, or adds to some columns of it."""
-    columns, key, add = tuple(columns), tuple(key), tuple(add)
-    changes = ", ".join(
-        f"{c} = {c} + excluded.{c}" if c in add else f"{c} = excluded.{c}" for c in columns if c not in key
-    )
-    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-    return f"INSERT INTO {table} ({names}) VALUES ({marks}) ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
-
-
 def _named(fields: Iterable[str]) -> tuple[str, ...]:
     return tuple("limit_nanos" if name == "limit" else name for name in fields)
 
 
-_WINDOWS = _upsert("windows", _named(StoredWindow._fields), ("id",))
-_HOLDERS = _upsert("holders", StoredHolder._fields, ("id",))
-_ROWS = _upsert("grants", StoredRow._fields, ("window", "holder"))
-_PODS = _upsert("pods", StoredPod._fields, ("holder_prefix",))
-_IDENTITIES = _upsert("identities", StoredIdentity._fields, ("token_sha256",))
-_USAGE = _upsert("usage_minute", USAGE_DIMENSIONS + USAGE_COUNTS, USAGE_DIMENSIONS, USAGE_COUNTS)
-_ESTIMATES = _upsert("estimates", ("window", "nanos"), ("window",), ("nanos",))
-_RUNS = (
-    "INSERT INTO runs (namespace, workflow, run, first_seen, last_seen, nanos) VALUES (?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (namespace, workflow, run) DO UPDATE SET last_seen = max(last_seen, excluded.last_seen),"
-    " nanos = nanos + excluded.nanos"
+_WINDOWS = Insert("windows", _named(StoredWindow._fields), ("id",))
+_HOLDERS = Insert("holders", StoredHolder._fields, ("id",))
+_ROWS = Insert("grants", StoredRow._fields, ("window", "holder"))
+_PODS = Insert("pods", StoredPod._fields, ("holder_prefix",))
+_IDENTITIES = Insert("identities", StoredIdentity._fields, ("token_sha256",))
+_BUDGETS = Insert("budgets", ("position", *StoredBudget._fields))
+_USAGE = Insert("usage_minute", USAGE_DIMENSIONS + USAGE_COUNTS, USAGE_DIMENSIONS, add=USAGE_COUNTS)
+_ESTIMATES = Insert("estimates", ("window", "nanos"), ("window",), add=("nanos",))
+_RUNS = Insert(
+    "runs",
+    ("namespace", "workflow", "run", "first_seen", "last_seen", "nanos"),
+    ("namespace", "workflow", "run"),
+    add=("nanos",),
+    highest=("last_seen",),
+    first=("first_seen",),
 )
-_STAGES = f"INSERT INTO stage_changes ({', '.join(_named(StageChange._fields))}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_DECISIONS = (
-    f"INSERT INTO decisions ({', '.join(_named(StoredDecision._fields))})"
-    f" VALUES ({', '.join('?' * len(StoredDecision._fields))})"
-)
+_STAGES = Insert("stage_changes", _named(StageChange._fields))
+_DECISIONS = Insert("decisions", _named(StoredDecision._fields))
 
 
 class SqliteStore:
@@ -94,6 +87,8 @@ class SqliteStore:
     async def _on[T](self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(pool, work)
+        except (sqlite3.IntegrityError, sqlite3.DataError) as error:
+            raise StoreContentError(f"{type(error).__name__}: {error}") from error
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{type(error).__name__}: {error}") from error
 
@@ -133,31 +128,22 @@ class SqliteStore:
             self._restored = False  # the copy has an epoch of its own now
 
     def _statements(self, connection: sqlite3.Connection, w: Writes) -> None:
-        many = connection.executemany
-        if w.windows:
-            many(_WINDOWS, w.windows)
-        if w.holders:
-            many(_HOLDERS, w.holders)
-        if w.rows:
-            many(_ROWS, w.rows)
-        if w.usage:
-            many(_USAGE, [(*key, *counts) for key, counts in w.usage.items()])
-        if w.runs:
-            many(_RUNS, [(*key, seen, seen, nanos) for key, (seen, nanos) in w.runs.items()])
-        if w.estimates:
-            many(_ESTIMATES, list(w.estimates.items()))
-        if w.stages:
-            many(_STAGES, w.stages)
+        # Windows and holders come before the rows that refer to them.
+        _WINDOWS.many(connection, w.windows)
+        _HOLDERS.many(connection, w.holders)
+        _ROWS.many(connection, w.rows)
+        _USAGE.many(connection, [(*key, *counts) for key, counts in w.usage.items()])
+        _RUNS.many(connection, [(*key, seen, seen, nanos) for key, (seen, nanos) in w.runs.items()])
+        _ESTIMATES.many(connection, list(w.estimates.items()))
+        _STAGES.many(connection, w.stages)
         if w.decisions:
-            many(_DECISIONS, w.decisions)
+            _DECISIONS.many(connection, w.decisions)
             connection.execute("DELETE FROM decisions WHERE n <= (SELECT max(n) FROM decisions) - ?", (DECISIONS_KEPT,))
-        if w.pods:
-            many(_PODS, w.pods)
+        _PODS.many(connection, w.pods)
         if w.budgets is not None:
             connection.execute("DELETE FROM budgets")
-            many("INSERT INTO budgets VALUES (?, ?, ?)", [(n, *budget) for n, budget in enumerate(w.budgets)])
-        if w.identities:
-            many(_IDENTITIES, w.identities)
+            _BUDGETS.many(connection, [(n, *budget) for n, budget in enumerate(w.budgets)])
+        _IDENTITIES.many(connection, w.identities)
         if w.snapshot is not None:
             connection.execute("INSERT OR IGNORE INTO snapshots VALUES (?, ?, ?)", (*w.snapshot, w.clock))
         if w.state is not None:
