@@ -137,6 +137,8 @@ class ModelPrice:
         if steps is None:
             return None
         reach = [r for start, r in steps if input_tokens is None or input_tokens > start]
+        if len(reach) == 1:
+            return reach[0]
         return Rates(
             max(r.input for r in reach),
             max(r.cache_read for r in reach),

@@ -1,6 +1,6 @@
 """What a call used: totals with their classes, whatever shape the provider's own numbers have."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,10 @@ class Usage:
     """Output that the caller does not see."""
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            value = getattr(self, f.name)
+        for name in self.__slots__:
+            value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                raise ValueError(f"{f.name} is {value!r}: a token count is a whole number, zero or more")
+                raise ValueError(f"{name} is {value!r}: a token count is a whole number, zero or more")
         for part, total in (
             ("cache_write_1h_tokens", "cache_write_tokens"),
             ("reasoning_tokens", "output_tokens"),

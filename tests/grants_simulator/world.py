@@ -107,6 +107,8 @@ class World:
     until: float = 0.0
     calm_between: float = 0.0
     limits: dict[str, int] | None = None
+    troubles: dict[str, float] | None = None
+    """Weights instead of the scenario's own."""
 
     def __post_init__(self) -> None:
         self.rng = r = random.Random(f"{self.scenario} {self.seed}")
@@ -370,7 +372,7 @@ class World:
         if self.calm_again:
             return
         self.after(self.rng.expovariate(1 / self.calm_between), self.trouble)
-        names, weights = zip(*self.weather.troubles.items(), strict=True)
+        names, weights = zip(*(self.troubles or self.weather.troubles).items(), strict=True)
         getattr(self, f"trouble_{self.rng.choices(names, weights)[0]}")()
 
     def somebody(self) -> list[Pod]:

@@ -298,6 +298,17 @@ def test_a_good_count_after_a_bad_one_counts():
     assert answer(CHAT, chunk % b"4" + chunk % b'"x"')[1].usage is None
 
 
+def test_a_chunk_in_several_data_lines_is_read_whole():
+    """The standard lets a server split a chunk between tokens, even between a key and its value."""
+    first = b'data: {"id":"c","choices":[{"delta":{"content":"a"}}]}\n\n'
+    split = b'data: {"choices":[{"index":0,"delta":{"content":\ndata: "bc"},"finish_reason":\ndata: "stop"}]}\n\n'
+    reader = DIALECTS[CHAT].reader(facts(CHAT), False, SSE)
+    reader.feed(first + split)
+
+    assert reader.end().output_bytes_seen == 3
+    assert b"finish_reason" not in reader.finish_early()  # its only choice was closed
+
+
 def messages_stream(*events):
     """An Anthropic stream of these events."""
     return b"".join(b"event: %s\ndata: %s\n\n" % (e["type"].encode(), json.dumps(e).encode()) for e in events)

@@ -97,6 +97,24 @@ def test_every_open_choice_is_closed_once():
     assert {(chunk["id"], chunk["model"], chunk["created"]) for chunk in chunks} == {("c", "served", 5)}
 
 
+def test_a_closed_block_is_not_closed_again():
+    """Between two blocks none is open, and of two only the second is."""
+    start = b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","model":"x"}}\n\n'
+    opened = b'event: content_block_start\ndata: {"type":"content_block_start","index":%d,"content_block":{}}\n\n'
+    closed = b'event: content_block_stop\ndata: {"type":"content_block_stop","index":%d}\n\n'
+    for frames, open_blocks in (
+        (start, []),
+        (start + opened % 0, [0]),
+        (start + opened % 0 + closed % 0, []),
+        (start + opened % 0 + closed % 0 + opened % 1, [1]),
+    ):
+        reader = reader_of(MESSAGES)
+        reader.feed(frames)
+        events = [json.loads(frame.partition(b"data: ")[2]) for frame in reader.finish_early().split(b"\n\n")[:-1]]
+
+        assert [e["index"] for e in events if e["type"] == "content_block_stop"] == open_blocks
+
+
 def test_a_stopped_response_keeps_the_items_that_were_finished():
     """The last event carries the response as it was created, and its finished output."""
     stream = (SAMPLES / RESPONSES / "stream.sse").read_bytes()

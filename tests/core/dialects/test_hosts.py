@@ -51,6 +51,8 @@ ROUTES = [
     ("openai", "GET", "/v1/files/../chat/completions", UNMETERED, None),
     ("openai", "GET", "/v1/files/%2e%2e", UNMETERED, None),
     ("openai", "GET", "/v1/files/a%2Fb", UNMETERED, None),
+    ("openai", "GET", "/v1/files%2Fabc", UNMETERED, None),  # a server that decodes late sees one segment
+    ("openai", "POST", "/v1%2Fchat/completions", UNMETERED, None),
     ("openai", "GET", "/v1/files/..;x", UNMETERED, None),
     ("openai", "GET", "/v1/files/%252e%252e", UNMETERED, None),
     ("openai", "GET", "/v1/files/a\\b", UNMETERED, None),

@@ -87,6 +87,7 @@ WHOLE = {
         unbounded=("web_search",),
         cache_write=True,
         cache_write_1h=True,
+        reasoning=True,
     ),
 }
 
@@ -280,6 +281,11 @@ FACTS = [
         },
         {"media": (("image", 9),)},
     ),
+    # output that may not be shown
+    (MESSAGES, {}, {"reasoning": False}),
+    (MESSAGES, {"thinking": None}, {"reasoning": False}),
+    (MESSAGES, {"thinking": {"type": "disabled"}}, {"reasoning": False}),
+    (MESSAGES, {"thinking": {"type": "adaptive"}}, {"reasoning": True}),
     # caches
     (CHAT, {}, {"cache_write": False, "cache_write_1h": False}),
     (CHAT, {"prompt_cache_options": {"ttl": "30m"}}, {"cache_write": True, "cache_write_1h": False}),

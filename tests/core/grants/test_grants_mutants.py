@@ -133,27 +133,31 @@ class BoundlessOverdraw(Wallet):
         return super().overdraw(now, call, hold, expected, windows, dict.fromkeys(windows, 1 << 60))
 
 
-STORMY = {"ratio": 1, "calm_between": 2.0}
-FAR_FROM_THE_LIMIT = {"ratio": 1, "large": 0.0}
+RESUMES = {"troubles": {"resume": 1}, "calm_between": 1.0}
+RESTORES = {"troubles": {"backup": 1, "restore": 1}, "calm_between": 1.0, "ratio": 1}
+RELEASES = {"troubles": {"mistake": 1}, "calm_between": 5.0, "ratio": 1, "calls_total": 1000}
+DEATHS = {"troubles": {"kill": 1}, "calm_between": 2.0, "ratio": 1, "large": 0.0}
+NIGHTS = {"pods": 20, "rate": 20.0, "ratio": 5, "clamp": False}
+OUTAGES = {"troubles": {"away": 1}, "calm_between": 10.0}
 
 MUTANTS: dict[str, tuple[str, Kinds, str, dict[str, Any]]] = {
     "the sequence is not checked": ("chaos", Kinds(ledger=NoSequence), "P6", {}),
-    "silence returns money": ("chaos", Kinds(ledger=ReturnsSilentMoney), "P5", FAR_FROM_THE_LIMIT),
+    "silence returns money": ("chaos", Kinds(ledger=ReturnsSilentMoney), "P5", DEATHS),
     "exhausted is judged by grants": ("calm", Kinds(ledger=ExhaustedByGrants), "P3", {}),
     "overdraft is not booked": ("overdraft", Kinds(ledger=NoOverdraft), "P2", {}),
     "any claim is believed": ("chaos", Kinds(ledger=BelievesAnything), "P6", {}),
-    "nothing is learnt after a restore": ("restore", Kinds(ledger=NoLearning), "P6", {}),
-    "one report is believed after a restore": ("restore", Kinds(ledger=BelievesOneReport), "P6", STORMY),
-    "a release is forgotten": ("chaos", Kinds(ledger=ForgetsReleases), "P6", {}),
+    "nothing is learnt after a restore": ("restore", Kinds(ledger=NoLearning), "P6", RESTORES),
+    "one report is believed after a restore": ("restore", Kinds(ledger=BelievesOneReport), "P6", RESTORES),
+    "a release is forgotten": ("chaos", Kinds(ledger=ForgetsReleases), "P6", RELEASES),
     "a change is not written down": ("chaos", Kinds(ledger=ForgetsToWrite), "P[2567]", {}),
     "a restart finds old state": ("chaos", Kinds(forgetful_disk=True), "P[1267]", {}),
     "a cut is told and not made": ("chaos", Kinds(wallet=NoCut), "P6", {}),
-    "a call leaves before the record": ("chaos", Kinds(wallet=UnsavedCalls), "P5", {}),
+    "a call leaves before the record": ("chaos", Kinds(wallet=UnsavedCalls), "P5", RESUMES),
     "a resumed wallet forgets what was in flight": ("chaos", Kinds(wallet=ForgetsHeld), "P[156]", {}),
     "a stale reply is acted on": ("chaos", Kinds(wallet=ActsOnStaleReplies), "P[26]", {}),
-    "a grant outlives midnight": ("midnight", Kinds(wallet=NoMidnight), "P[26]", {}),
+    "a grant outlives midnight": ("midnight", Kinds(wallet=NoMidnight), "P[26]", NIGHTS),
     "a purse is put away too early": ("midnight", Kinds(wallet=ForgetsTooEarly), "P[56]", {}),
-    "overdraw knows no bound": ("ignore", Kinds(wallet=BoundlessOverdraw), "P6", {}),
+    "overdraw knows no bound": ("ignore", Kinds(wallet=BoundlessOverdraw), "P6", OUTAGES),
 }
 
 
