@@ -128,7 +128,8 @@ def write_private(path: str, content: bytes, mode: int = 0o600) -> None:
     scratch = f"{path}.{os.getpid()}"
     fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
-        os.write(fd, content)
+        while content:
+            content = content[os.write(fd, content) :]
     finally:
         os.close(fd)
     os.replace(scratch, path)

@@ -350,7 +350,12 @@ class Calls:
         """The provider's headers are here; returns the reader of a good answer's bytes."""
         if call.settled or status >= 300:
             return None
-        call.reader = call.dialect.reader(call.facts, not call.facts.wants_usage_chunk, headers)
+        try:
+            call.reader = call.dialect.reader(call.facts, not call.facts.wants_usage_chunk, headers)
+        except Exception:
+            log.exception("an answer cannot be read")
+            self._metrics.internal_errors.inc()
+            call.findings.append("reader failed")
         return call.reader
 
     def pass_on(self, call: Call, chunk: bytes) -> bytes:
@@ -448,12 +453,9 @@ class Calls:
         if not call.forwarded or ending == FAILED:
             return nothing(), None
         if call.reader is None:
-            if "reader failed" in call.findings:
-                return Settlement(call.hold, None, estimated=True, finding="reader failed"), None
-            # The client left before the provider's first byte, or the connection broke there.
-            if ending == LEFT:
-                return Settlement(call.hold, None, estimated=True, finding="client left before the answer"), None
-            return nothing(), None
+            # What a good answer without a reader cost, or one whose client left before its first byte, is not known.
+            finding = "reader failed" if "reader failed" in call.findings else f"answer not seen: {ending}"
+            return Settlement(call.hold, None, estimated=True, finding=finding), None
         answer = call.reader.end()
         if answer.usage is not None and call.price is not None:
             total = 0

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +47,36 @@ class Config:
     """How long calls in flight may take to end after SIGTERM."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What a field's value must be."""
+
+    types: tuple[type, ...]
+    text: str
+    sound: Callable[[Any], bool] = lambda _value: True
+
+
+_PATH = _Kind((str, type(None)), "a path: write a string")
+_KINDS = {
+    "holder_prefix": _Kind((str,), "a prefix: write a string"),
+    "upstream_ca": _PATH,
+    "ledger_ca": _PATH,
+    "upstream_proxy": _Kind((str, type(None)), "a proxy: write http://host:port"),
+    "connect_to": _Kind((dict,), 'a table of addresses: write {"host:port": "host:port"}'),
+    "endpoints": _Kind(
+        (list, tuple),
+        'a list of endpoints: write [{"endpoint": "host:port", "provider": "openai"}]',
+        lambda v: all(isinstance(e, dict) for e in v),
+    ),
+    "bills_cut_streams_whole": _Kind(
+        (dict,), "a table: write true or false by provider", lambda v: all(isinstance(x, bool) for x in v.values())
+    ),
+    "grace_seconds": _Kind(
+        (int, float), "a number of seconds, zero or more", lambda v: not isinstance(v, bool) and 0 <= v < 1e6
+    ),
+}
+
+
 def read_config(path: str) -> Config:
     """Reads the JSON file; raises ConfigError."""
     try:
@@ -69,6 +100,9 @@ def parse_config(doc: Any, where: str = "config") -> Config:
         if not isinstance(doc.get(name), str) or not doc[name]:
             raise ConfigError(f"{where}: {name} is missing: give a non-empty string")
     values = dict(doc)
+    for name, kind in _KINDS.items():
+        if name in values and not (isinstance(values[name], kind.types) and kind.sound(values[name])):
+            raise ConfigError(f"{where}: {name}: {values[name]!r} is not {kind.text}")
     for name in ("proxy", "base_url", "health"):
         if name in values:
             parse_address(values[name], f"{where}: {name}")
@@ -99,6 +133,6 @@ def parse_address(text: Any, where: str) -> tuple[str, int]:
 def parse_proxy(text: str, where: str) -> tuple[str, tuple[str, int]]:
     """(scheme, address) of `http://host:port`; raises ConfigError."""
     scheme, sep, rest = text.partition("://")
-    if not sep or scheme not in {"http", "https"}:
+    if not sep or scheme != "http":
         raise ConfigError(f"{where}: {text!r} is not a proxy: write http://host:port")
     return scheme, parse_address(rest.rstrip("/"), where)

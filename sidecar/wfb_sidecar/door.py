@@ -11,7 +11,6 @@ import contextlib
 import logging
 import socket
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from mitmproxy.proxy.layers.http import HTTPMode
 from mitmproxy.proxy.layers.tls import parse_client_hello
@@ -127,7 +126,7 @@ class Door:
                 await asyncio.get_running_loop().sock_sendall(client, _BAD)
                 return
             await self._serve_connect(client, host.lower().rstrip("."), port, rest)
-        elif urlsplit(target).scheme == b"http":
+        elif target[:7].lower() == b"http://":
             self._house.metrics.intercepted.inc()
             await self._relay(client, head + rest, None, client_tls=False, mode=HTTPMode.regular)
         else:
@@ -194,7 +193,7 @@ class Door:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 upstream = await self._connect(host, port)
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError, UnicodeError):  # a name that cannot be one is not reached either
             if answer:
                 await loop.sock_sendall(client, _UNREACHABLE)
             return

@@ -11,7 +11,9 @@ import os
 import secrets
 import signal
 import sys
+import traceback
 from dataclasses import replace
+from typing import Any
 
 import uvloop
 
@@ -42,6 +44,15 @@ from wfb_sidecar.wallet_file import WalletFile, WalletFileDamagedError
 log = logging.getLogger("wfb_sidecar")
 
 LAST_REPORT_SECONDS = 5.0
+
+
+class DiscreetFormatter(logging.Formatter):
+    """Shows where an exception came from and its type, never its text: that may quote a prompt or a key."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 — logging's name
+        """The frames and the type."""
+        kind, _, trace = ei
+        return "".join(traceback.format_tb(trace)) + (kind.__name__ if kind else "")
 
 
 class Sidecar:
@@ -115,14 +126,20 @@ class Sidecar:
     async def start(self) -> dict[str, object]:
         """Opens the doors and begins to report; returns what is said when ready. Raises OSError."""
         await self.link.open()
-        ready = {
-            "pid": os.getpid(),
-            "proxy": await self.door.listen(self.config.proxy, "proxy"),
-            "base_url": await self.door.listen(self.config.base_url, "base-url"),
-            "health": await self.health.listen(self.config.health),
-            "ca": self.lone_root,
-            "bundle": self.bundle,
-        }
+        try:
+            ready = {
+                "pid": os.getpid(),
+                "proxy": await self.door.listen(self.config.proxy, "proxy"),
+                "base_url": await self.door.listen(self.config.base_url, "base-url"),
+                "health": await self.health.listen(self.config.health),
+                "ca": self.lone_root,
+                "bundle": self.bundle,
+            }
+        except OSError:
+            self.door.shut()
+            await self.health.close()
+            await self.link.close()
+            raise
         self.till.start()
         self._watching = asyncio.get_running_loop().create_task(self.watch.run(), name="scope")
         return ready
@@ -179,7 +196,9 @@ def main() -> None:
     parser = argparse.ArgumentParser("wfb-sidecar", description="The egress sidecar of the Workflow Budget Operator.")
     parser.add_argument("--config", required=True, help="JSON file: ledger_url, token_file, state_dir and more")
     args = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="wfb-sidecar: %(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(DiscreetFormatter("wfb-sidecar: %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("mitmproxy").setLevel(logging.CRITICAL)
     sys.setswitchinterval(0.05)
     try:

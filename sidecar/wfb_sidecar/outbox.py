@@ -9,6 +9,7 @@ import os
 from dataclasses import asdict, fields, replace
 
 from wfb_core.wire import Batch, DecisionRecord, UsageRow
+from wfb_sidecar.authority import write_private
 
 COUNTS = (
     "calls",
@@ -21,8 +22,12 @@ COUNTS = (
     "nanos",
 )
 _KEYS = tuple(f.name for f in fields(UsageRow) if f.name not in COUNTS)
+_ALL = tuple(f.name for f in fields(UsageRow))
+_JSON = json.JSONEncoder(separators=(",", ":"))
 _DECISIONS_KEPT = 200
 _REWRITE_AT = 4 * 1024 * 1024
+_SEALED_MOST = 8
+"""Unanswered batches; while no ledger answers, what comes later adds up in the open one, so a report stays small."""
 
 
 class Outbox:
@@ -35,22 +40,26 @@ class Outbox:
         self._decisions: list[DecisionRecord] = []
         self._sealed: list[Batch] = []
         self.dropped_decisions = 0
+        self.write_errors = 0
+        """Lines that the journal did not take: told all the same, and lost only to a kill before that."""
         self._replay()
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._size = os.fstat(self._fd).st_size
+        self._fd, self._size, self._rewrite_at = -1, 0, 0
+        self._rewrite()
 
     def add(self, row: UsageRow) -> None:
         """Books a row; equal dimensions of one batch are added up."""
-        self._write("row", asdict(row))
         self._merge(row)
+        self._write(
+            "row", {name: getattr(row, name) for name in _ALL}
+        )  # `asdict` copies, and costs more than the write
 
     def note(self, decision: DecisionRecord) -> None:
         """Books a decision. In a storm the rows keep counting while only the first decisions of a batch are told."""
         if len(self._decisions) >= _DECISIONS_KEPT:
             self.dropped_decisions += 1
             return
-        self._write("decision", asdict(decision))
         self._decisions.append(decision)
+        self._write("decision", asdict(decision))
 
     @property
     def waiting(self) -> bool:
@@ -59,10 +68,10 @@ class Outbox:
 
     def seal(self, number: int) -> tuple[Batch, ...]:
         """Closes the open batch under a number and returns all that is unanswered."""
-        if self._rows or self._decisions:
-            self._write("seal", number)
+        if (self._rows or self._decisions) and len(self._sealed) < _SEALED_MOST:
             self._sealed.append(Batch(number, tuple(self._rows.values()), tuple(self._decisions)))
             self._rows, self._decisions = {}, []
+            self._write("seal", number)
         return tuple(self._sealed)
 
     def answered(self, applied: int) -> None:
@@ -71,9 +80,6 @@ class Outbox:
             return
         self._sealed = [b for b in self._sealed if b.number > applied]
         self._write("ack", applied)
-        if self._size > _REWRITE_AT and not self._sealed and not self._rows and not self._decisions:
-            os.ftruncate(self._fd, 0)
-            self._size = 0
 
     def close(self) -> None:
         """Closes the journal; it stays on disk."""
@@ -87,8 +93,42 @@ class Outbox:
         )
 
     def _write(self, kind: str, value: object) -> None:
-        line = json.dumps([kind, value], separators=(",", ":")).encode() + b"\n"
-        self._size += os.write(self._fd, line)
+        """Appends what has just been done; a disk that is full stops no call."""
+        line = _line(kind, value)
+        try:
+            written = os.write(self._fd, line)
+            if written < len(line):
+                os.ftruncate(self._fd, self._size)  # half a line would spoil the next one
+                raise OSError("the disk is full")
+        except OSError:
+            self.write_errors += 1
+            return
+        self._size += written
+        if self._size > self._rewrite_at:
+            self._rewrite()
+
+    def _rewrite(self) -> None:
+        """Replaces the journal by one of what is still to be told; raises OSError only where there was none yet."""
+        lines = []
+        for batch in self._sealed:
+            lines += [_line("row", asdict(row)) for row in batch.rows]
+            lines += [_line("decision", asdict(decision)) for decision in batch.decisions]
+            lines.append(_line("seal", batch.number))
+        lines += [_line("row", asdict(row)) for row in self._rows.values()]
+        lines += [_line("decision", asdict(decision)) for decision in self._decisions]
+        content = b"".join(lines)
+        self._rewrite_at = _REWRITE_AT + 2 * len(content)
+        try:
+            write_private(self._path, content)
+            fd = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+        except OSError:
+            if self._fd < 0:
+                raise
+            self.write_errors += 1
+            return
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self._size = fd, len(content)
 
     def _replay(self) -> None:
         try:
@@ -112,3 +152,7 @@ class Outbox:
             elif kind == "ack":
                 acked = max(acked, value)
         self._sealed = [b for b in self._sealed if b.number > acked]
+
+
+def _line(kind: str, value: object) -> bytes:
+    return _JSON.encode([kind, value]).encode() + b"\n"

@@ -10,22 +10,22 @@ from wfb_sidecar.config import Config
 def provider_hosts(config: Config) -> Hosts:
     """The table with own endpoints and stated billing of cut streams; raises ValueError for an unknown provider."""
     hosts = Hosts()
-    for e in config.endpoints:
-        hosts = hosts.with_endpoint(e.endpoint, e.provider)
     stated = config.bills_cut_streams_whole
     for provider in stated:
         if provider not in {row.provider for row in hosts.rows}:
             raise ValueError(f"bills_cut_streams_whole: {provider!r} is no provider of the host table")
-    return Hosts(
-        replace(
-            row,
-            bills_cut_streams_whole=stated[row.provider],
-            cut_streams_source="configuration",
-        )
-        if row.provider in stated
-        else row
-        for row in hosts.rows
-    )
+    hosts = Hosts(_billing(row, stated.get(row.provider)) for row in hosts.rows)
+    for e in config.endpoints:
+        own, *rest = hosts.with_endpoint(e.endpoint, e.provider).rows
+        whole = stated.get(e.provider) if e.bills_cut_streams_whole is None else e.bills_cut_streams_whole
+        hosts = Hosts((_billing(own, whole), *rest))
+    return hosts
+
+
+def _billing(row: HostRow, whole: bool | None) -> HostRow:
+    if whole is None:
+        return row
+    return replace(row, bills_cut_streams_whole=whole, cut_streams_source="configuration")
 
 
 def find(hosts: Hosts, host: str, port: int) -> HostRow | None:

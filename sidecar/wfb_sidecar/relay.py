@@ -23,11 +23,13 @@ from wfb_core import reasons
 from wfb_core.hosts import FREE, METERED, UNMETERED, HostRow, Route
 from wfb_core.settle import COMPLETE, CUT, FAILED
 from wfb_core.settle import LEFT as CLIENT_LEFT
+from wfb_sidecar.body_gate import FREE as PASSES_GATE
 from wfb_sidecar.body_gate import LARGEST, UNKNOWN
 from wfb_sidecar.calls import Admitted, Call, Refused
+from wfb_sidecar.corked import CorkedWriter
 from wfb_sidecar.house import House
 from wfb_sidecar.providers import find, refusal_dialect
-from wfb_sidecar.stream import LEFT, MeteredLayer, Root
+from wfb_sidecar.stream import GROWN, LEFT, MeteredLayer, Root, trust_own_messages
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ CONNECT_SECONDS = 30.0
 LINGER_SECONDS = 600.0
 """How long an answer is read on after its client has gone."""
 
-_OWN_HEADERS = "x-wfb-"
+_OWN_HEADERS = b"x-wfb-"
 
 
 def make_options() -> mitm_options.Options:
@@ -58,6 +60,7 @@ def make_options() -> mitm_options.Options:
     ):
         if name not in options:
             options.add_option(name, kind, value, "")
+    trust_own_messages()
     options.update(tcp_timeout=900)  # type: ignore[no-untyped-call]
     return options
 
@@ -82,13 +85,16 @@ class Relay(server.LiveConnectionHandler):
         self._calls: dict[str, Call] = {}
         self._reading_on: set[str] = set()
         self._idle = asyncio.Event()
+        self._begun: dict[commands.StartHook, Awaitable[None]] = {}
+        self._corked: list[CorkedWriter] = []
+        self.transports[self.client].writer = self._cork(writer)
         context = Context(self.client, house.options)
         context.server = Server(address=target or ("base-url.invalid", 80))
         if target is not None and client_tls:
             context.server.tls = True
         if house.upstream_proxy is not None:
             context.server.via = house.upstream_proxy  # type: ignore[assignment]
-        root = Root(context)
+        root = Root(context, self._run_hook)
         http_layer: Any
         if client_tls:
             tls_layer = layers.ClientTLSLayer(context)
@@ -136,7 +142,7 @@ class Relay(server.LiveConnectionHandler):
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 reader, writer = await asyncio.open_connection(*self._house.connect_address(address))
-        except (OSError, TimeoutError) as e:
+        except (OSError, TimeoutError, UnicodeError) as e:
             connection.error = f"{type(e).__name__} {e}".strip()
             self._house.metrics.connect_errors.inc()
             await self.server_event(events.OpenConnectionCompleted(command, connection.error))
@@ -149,12 +155,21 @@ class Relay(server.LiveConnectionHandler):
         connection.state = ConnectionState.OPEN
         connection.peername = writer.get_extra_info("peername")
         connection.sockname = writer.get_extra_info("sockname")
-        self.transports[connection] = server.ConnectionIO(asyncio.current_task(), reader, writer)
+        self.transports[connection] = server.ConnectionIO(asyncio.current_task(), reader, self._cork(writer))
         await self.server_event(events.OpenConnectionCompleted(command, None))
         try:
             await self.handle_connection(connection)
         finally:
             connection.timestamp_end = time.time()
+
+    async def server_event(self, event: events.Event) -> None:
+        """As in the parent; what it wrote leaves in one piece a connection."""
+        await super().server_event(event)
+        while self._corked:
+            self._corked.pop().flush()
+
+    def _cork(self, writer: asyncio.StreamWriter) -> Any:
+        return CorkedWriter(writer, self._corked)
 
     def log(self, message: str, level: int = logging.INFO, exc_info: Any = None) -> None:
         """What mitmproxy says may quote requests: only their errors are kept, without content."""
@@ -165,22 +180,37 @@ class Relay(server.LiveConnectionHandler):
 
     # -- hooks
 
-    async def handle_hook(self, hook: commands.StartHook) -> None:
-        """Runs the hook's method here; what it raises refuses the call."""
+    def _run_hook(self, hook: commands.StartHook) -> bool:
+        """Runs the hook's method here; False where something in it must be awaited, which `handle_hook` then does."""
         method: Callable[..., Awaitable[None] | None] | None = _HOOKS.get(hook.name)
         if method is None:
-            return
-        args = hook.args()
+            return True
         try:
-            result = method(self, *args)
-            if result is not None:
-                await result
+            waits = method(self, getattr(hook, "flow", None) or hook.args()[0])  # `args` reads the fields anew
         except Exception:
             log.exception("the %s hook failed", hook.name)
-            self._house.metrics.internal_errors.inc()
-            if args and isinstance(args[0], http.HTTPFlow):
-                self._refuse_after_failure(args[0])
-            # A TLS hook that fails leaves no context behind, and mitmproxy then closes the connection.
+            self._failed(hook)
+            return True
+        if waits is None:
+            return True
+        self._begun[hook] = waits
+        return False
+
+    async def handle_hook(self, hook: commands.StartHook) -> None:
+        """Awaits what `_run_hook` could not."""
+        try:
+            await self._begun.pop(hook)
+        except Exception:
+            log.exception("the %s hook failed", hook.name)
+            self._failed(hook)
+
+    def _failed(self, hook: commands.StartHook) -> None:
+        """What a hook raises refuses its call."""
+        self._house.metrics.internal_errors.inc()
+        flow = next(iter(hook.args()), None)
+        if isinstance(flow, http.HTTPFlow):
+            self._refuse_after_failure(flow)
+        # A TLS hook that fails leaves no context behind, and mitmproxy then closes the connection.
 
     def _refuse_after_failure(self, flow: http.HTTPFlow) -> None:
         call: Call | None = flow.metadata.get("call")
@@ -224,24 +254,26 @@ class Relay(server.LiveConnectionHandler):
         """CONNECT is handled before a relay begins; inside one it has no business."""
         flow.response = http.Response.make(400, b"open a new connection for CONNECT")
 
-    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+    def requestheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Finds the route, and decides whether the body is read whole or streams through."""
         request = flow.request
         if self._base_url and not self._to_provider(flow):
-            return
-        for name in [n for n in request.headers if n.lower().startswith(_OWN_HEADERS)]:
-            del request.headers[name]
+            return None
+        if any(name.lower().startswith(_OWN_HEADERS) for name, _ in request.headers.fields):
+            request.headers.fields = tuple(
+                (name, value) for name, value in request.headers.fields if not name.lower().startswith(_OWN_HEADERS)
+            )
         row = find(self._house.hosts, request.host, request.port)
         if row is None:
             request.stream = True  # a plain-HTTP request to somebody else, through the explicit proxy
             self._house.metrics.passed.labels("plain").inc()
-            return
+            return None
         flow.metadata["row"] = row
         route = row.route(request.method, request.path)
         flow.metadata["route"] = route
         if route.kind == FREE:
             request.stream = True
-            return
+            return None
         if route.kind == UNMETERED:
             refused = self._house.calls.judge_unread(
                 row, reasons.UNMETERED, f"{request.method} {_path(request)} on {request.host} is not metered."
@@ -250,16 +282,26 @@ class Relay(server.LiveConnectionHandler):
                 _answer(flow, refused)
             else:
                 request.stream = True
-            return
-        await self._make_room(flow, row)
+            return None
+        return self._make_room(flow, row)
 
-    async def _make_room(self, flow: http.HTTPFlow, row: HostRow) -> None:
+    def _make_room(self, flow: http.HTTPFlow, row: HostRow) -> Awaitable[None] | None:
         length = flow.request.headers.get("content-length", "")
         size = int(length) if length.isdigit() else UNKNOWN
         if size > LARGEST:
             _answer(flow, self._house.calls.too_large(row, size))
-            return
+            return None
+        flow.metadata[GROWN] = lambda grown: self._grown(flow, row, grown)
+        return None if size <= PASSES_GATE else self._wait_for_room(flow, size)
+
+    async def _wait_for_room(self, flow: http.HTTPFlow, size: int) -> None:
         flow.metadata["room"] = await self._house.gate.enter(size)
+
+    def _grown(self, flow: http.HTTPFlow, row: HostRow, size: int) -> bool:
+        if size <= LARGEST:
+            return False
+        _answer(flow, self._house.calls.too_large(row, size))
+        return True
 
     def _to_provider(self, flow: http.HTTPFlow) -> bool:
         """Base-url mode: `/openai/v1/…` becomes `https://api.openai.com/v1/…`."""
@@ -285,6 +327,8 @@ class Relay(server.LiveConnectionHandler):
         flow.metadata[LEFT] = lambda: self._client_left(flow)
         try:
             outcome = await self._admit(flow, row, route)
+            if isinstance(outcome, Admitted):  # from here on a failure of ours finds the call and settles it
+                flow.metadata["call"] = self._calls[flow.id] = outcome.call
         finally:
             # The body is now either on its way or refused; what is parsed of it is small beside it.
             self._leave_room(flow)
@@ -294,7 +338,6 @@ class Relay(server.LiveConnectionHandler):
             _answer(flow, outcome)
             return
         call = outcome.call
-        flow.metadata["call"] = self._calls[flow.id] = call
         if outcome.body is not request.raw_content:
             request.headers.pop("content-encoding", None)
             request.headers.pop("transfer-encoding", None)
@@ -305,18 +348,15 @@ class Relay(server.LiveConnectionHandler):
 
     async def _admit(self, flow: http.HTTPFlow, row: HostRow, route: Route) -> Admitted | Refused | None:
         request = flow.request
-        asking = asyncio.ensure_future(
-            self._house.calls.admit(
-                row, route, request.method, request.path, request.headers, request.raw_content or b""
-            )
-        )
-        flow.metadata["asking"] = asking
+        asking = flow.metadata["asking"] = asyncio.current_task()
+        assert asking is not None
         try:
-            return await asking
+            return await self._house.calls.admit(
+                row, route, request.method, request.path, plain_headers(request.headers), request.raw_content or b""
+            )
         except asyncio.CancelledError:
-            if flow.metadata.get("left"):
+            if flow.metadata.get("left") and not asking.uncancel():
                 return None  # mitmproxy has the client's end queued and closes the flow
-            asking.cancel()
             raise
         finally:
             flow.metadata.pop("asking", None)
@@ -330,7 +370,7 @@ class Relay(server.LiveConnectionHandler):
         flow.response.stream = True
         if call is None:
             return
-        reader = self._house.calls.answering(call, flow.response.status_code, flow.response.headers)
+        reader = self._house.calls.answering(call, flow.response.status_code, plain_headers(flow.response.headers))
         if reader is None:
             return
         if call.facts.stream and not call.facts.wants_usage_chunk and "content-length" in flow.response.headers:
@@ -406,6 +446,15 @@ _HOOKS: dict[str, Callable[..., Any]] = {
 def _answer(flow: http.HTTPFlow, refused: Refused) -> None:
     flow.metadata["answered"] = True
     flow.response = http.Response.make(refused.status, refused.body, dict(refused.headers))
+
+
+def plain_headers(headers: http.Headers) -> dict[str, str]:
+    """Headers as a dictionary, names in lower case, repeated ones joined: mitmproxy's own walk all of them at each look-up."""
+    plain: dict[str, str] = {}
+    for raw_name, raw_value in headers.fields:
+        name, value = raw_name.decode("utf-8", "surrogateescape").lower(), raw_value.decode("utf-8", "surrogateescape")
+        plain[name] = f"{plain[name]}, {value}" if name in plain else value
+    return plain
 
 
 def _path(request: http.Request) -> str:

@@ -4,11 +4,15 @@ A client that leaves is heard at once, some answers are read to their end withou
 thrown away as it comes.
 """
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from mitmproxy import flow as mflow
-from mitmproxy.proxy import events, layer
+from mitmproxy import http
+from mitmproxy.connection import Connection
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import DropStream, HttpLayer, HttpStream
 from mitmproxy.proxy.layers.http._events import (  # the events have no public home
     RequestData,
@@ -20,6 +24,17 @@ from mitmproxy.proxy.layers.http._hooks import HttpErrorHook
 LEFT = "on_client_left"
 """flow.metadata: called when the client leaves before its answer is whole; returns True to read the answer on."""
 
+GROWN = "on_body_grown"
+"""flow.metadata: called with the size of a body that is read whole; returns True where it has been refused for it."""
+
+
+def trust_own_messages() -> None:
+    """Ends mitmproxy's check of every field's type, by reflection, in each request and answer that it has itself parsed.
+
+    For addons and flow files it earns its time, and here are neither: it is a twelfth of what a relayed call costs.
+    """
+    http.MessageData.__post_init__ = lambda _self: None  # type: ignore[method-assign]
+
 
 class MeteredStream(HttpStream):
     """One request and its answer."""
@@ -30,13 +45,18 @@ class MeteredStream(HttpStream):
         """Hears a client's leaving even while a hook is awaited, for a waiting call must give up its place."""
         if isinstance(event, RequestProtocolError) and self._paused is not None and not self._left:
             self._read_on()
-        yield from super().handle_event(event)
+        return super().handle_event(event)  # no generator of our own: this is called for every event of a call
 
-    def state_consume_request_body(self, event: events.Event) -> layer.CommandGenerator[None]:
-        """Drops the body of a request that was refused at its headers."""
-        if isinstance(event, RequestData) and self.flow.response is not None:
-            return
-        yield from super().state_consume_request_body(event)
+    def state_consume_request_body(self, event: events.Event) -> Any:
+        """Drops the body of a request that was refused at its headers, or when a body without a length grew too large."""
+        if isinstance(event, RequestData):
+            if self.flow.response is not None:
+                return iter(())
+            grown: Callable[[int], bool] | None = self.flow.metadata.get(GROWN)
+            if grown is not None and grown(len(self.request_body_buf) + len(event.data)):
+                self.request_body_buf.clear()  # type: ignore[no-untyped-call]
+                return iter(())
+        return super().state_consume_request_body(event)
 
     def handle_protocol_error(
         self, event: RequestProtocolError | ResponseProtocolError
@@ -89,16 +109,47 @@ class MeteredLayer(HttpLayer):
         self.streams[stream_id] = MeteredStream(self.context.fork(), stream_id)
         yield from self.event_to_child(self.streams[stream_id], events.Start())
 
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """As in the parent, but what goes to one connection in a row goes as one: a TLS record for each frame is dear."""
+        pieces: list[bytes] = []
+        to: Connection | None = None
+        for command in super()._handle_event(event):
+            if isinstance(command, commands.SendData) and (command.connection is to or not pieces):
+                to = command.connection
+                pieces.append(command.data)
+                continue
+            if pieces and to is not None:
+                yield commands.SendData(to, b"".join(pieces))
+                pieces = []
+            yield command
+        if pieces and to is not None:
+            yield commands.SendData(to, b"".join(pieces))
+
 
 class Root(layer.Layer):
-    """The bottom of a stack: hands everything to the layer above it. mitmproxy's TLS layer wants a parent."""
+    """The bottom of a stack: hands everything to the layer above it. mitmproxy's TLS layer wants a parent.
+
+    A hook that need not wait runs here, right after the event that caused it: a task for each would cost more than most
+    of them do.
+    """
 
     child: layer.Layer
 
+    def __init__(self, context: Context, run: Callable[[commands.StartHook], bool]) -> None:
+        """`run` runs a hook; False where it must be awaited, which is the connection handler's business."""
+        super().__init__(context)
+        self._run = run
+
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
-        yield from self.child.handle_event(event)
+        rest = deque((event,))
+        while rest:
+            for command in self.child.handle_event(rest.popleft()):
+                if not isinstance(command, commands.StartHook) or not self._run(command):
+                    yield command
+                elif command.blocking:
+                    rest.append(events.HookCompleted(command))
 
     handle_event: Any = _handle_event  # nothing here blocks: no need of the parent's queue
 
 
-__all__ = ["LEFT", "MeteredLayer", "MeteredStream", "Root"]
+__all__ = ["GROWN", "LEFT", "MeteredLayer", "MeteredStream", "Root", "trust_own_messages"]

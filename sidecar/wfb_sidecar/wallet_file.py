@@ -14,6 +14,7 @@ from wfb_core.grants import Record
 
 _HEAD = struct.Struct("<4sIQI")  # magic, length, sequence, crc32 of the payload
 _MAGIC = b"WFB1"
+_JSON = json.JSONEncoder(separators=(",", ":"))
 _SLOT = 256 * 1024
 
 
@@ -49,9 +50,8 @@ class WalletFile:
 
     def save(self, record: Record) -> None:
         """Writes a record into the older slot."""
-        payload = json.dumps(
-            {"holder": record.holder, "epoch": record.epoch, "seq": record.seq, "purses": record.purses},
-            separators=(",", ":"),
+        payload = _JSON.encode(
+            {"holder": record.holder, "epoch": record.epoch, "seq": record.seq, "purses": record.purses}
         ).encode()
         if _HEAD.size + len(payload) > _SLOT:
             raise ValueError(f"the wallet's record has {len(payload)} bytes: too many windows at once")

@@ -536,7 +536,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     parser.add_argument("--keep", action="store_true", help="keep the states")
     options = parser.parse_args()
-    console = Console(stderr=options.json)
+    console = Console(stderr=options.json, width=None if sys.stdout.isatty() else 190)
     chosen = [s for s in scenarios(options.quick) if options.only in s.name]
     rows = []
     with Progress(

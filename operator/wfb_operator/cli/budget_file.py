@@ -21,6 +21,7 @@ MOST_BYTES = 1 << 20
 MOST_NODES = 50_000
 """Bounds what aliases of aliases unfold to."""
 DEEPEST = 64
+"""Bounds what an alias inside its own anchor unfolds to."""
 
 _TAG = "tag:yaml.org,2002:"
 _CONSTRUCTOR = yaml.constructor.SafeConstructor()
@@ -92,7 +93,7 @@ def _read(path: str) -> str:
     if len(content) > MOST_BYTES:
         raise fail(f"is larger than {MOST_BYTES >> 20} MiB: split it into several files")
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         problem = FileProblem(line, 1, f"byte {error.start} is not UTF-8: save the file as UTF-8")
@@ -154,7 +155,7 @@ class _File:
                 if isinstance(node, yaml.ScalarNode) and node.tag == f"{_TAG}null":
                     continue  # nothing between two separators
                 place = _Place(None, (), {}, set())
-                value = self.plain(node, place, (), ())
+                value = self.plain(node, place, (), 0)
                 yield replace(place, value=value)
         except yaml.MarkedYAMLError as error:
             where = error.problem_mark or error.context_mark
@@ -168,19 +169,18 @@ class _File:
             reason = "is nested too deeply" if isinstance(error, RecursionError) else str(error)
             self.report(0, 0, f"{reason}: write the budgets out plainly")
 
-    def plain(self, node: yaml.Node, place: _Place, path: Path, above: tuple[int, ...]) -> object:
+    def plain(self, node: yaml.Node, place: _Place, path: Path, depth: int) -> object:
         """A node as a JSON value; notes where everything stands, and reports what JSON has no type for."""
         self.nodes += 1
         if self.nodes > MOST_NODES:
             raise _TooMuchError(f"unfolds to more than {MOST_NODES} values")
-        if len(above) > DEEPEST or id(node) in above:
+        if depth > DEEPEST:
             raise _TooMuchError(f"is nested more than {DEEPEST} deep")
         place.marks.setdefault(path, _mark(node))
-        inside = (*above, id(node))
         if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq":
-            return [self.plain(item, place, (*path, i), inside) for i, item in enumerate(node.value)]
+            return [self.plain(item, place, (*path, i), depth + 1) for i, item in enumerate(node.value)]
         if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
-            return self.mapping(node, place, path, inside)
+            return self.mapping(node, place, path, depth + 1)
         try:
             return _scalar(node)
         except ValueError as error:
@@ -188,7 +188,7 @@ class _File:
             place.unread.add(path)
             return None
 
-    def mapping(self, node: yaml.MappingNode, place: _Place, path: Path, above: tuple[int, ...]) -> dict[str, object]:
+    def mapping(self, node: yaml.MappingNode, place: _Place, path: Path, depth: int) -> dict[str, object]:
         """A mapping as a JSON object; a key given twice or that is no text is reported."""
         found: dict[str, object] = {}
         for key_node, value_node in node.value:
@@ -205,7 +205,7 @@ class _File:
                 self.report(*mark, f"is given twice, first on line {first}: remove one of them", (*path, key))
             else:
                 place.marks[(*path, key)] = mark
-                found[key] = self.plain(value_node, place, (*path, key), above)
+                found[key] = self.plain(value_node, place, (*path, key), depth)
         return found
 
     def budgets(self, documents: Iterator[_Place]) -> Iterator[_Place]:
