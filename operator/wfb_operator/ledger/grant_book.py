@@ -37,6 +37,14 @@ class GrantBook(Ledger):
                 window = self.windows[window_name]
                 for total in SUMS:
                     setattr(window, total, getattr(window, total) + getattr(row, total))
+                self._agree_on_loss(holder_name, window_name)
+
+    def _agree_on_loss(self, holder: str, window: str) -> None:
+        """A holder may have fallen silent, or come back, while a window of it was not here."""
+        row, lost = self.rows[holder, window], self.holders[holder].lost
+        if lost:
+            self._book(holder, window, want=0, expected=0)
+        self._book(holder, window, lost=row.granted - row.used if lost else 0)
 
     def put_aside(self, silent_since: float) -> list[str]:
         """Drop the holders unheard since then that have nothing out; they are brought in again if they return.

@@ -125,9 +125,11 @@ class LedgerService:
         """Take a sidecar's report in; raises UnavailableError."""
 
         def wants(memory: Memory, now: float, wanted: Wanted) -> None:
+            """What the report names and memory lacks."""
             wanted_by(memory, _known(memory, identity), dispatch.report, now, wanted)
 
         def apply(memory: Memory, now: float, writes: Writes) -> tuple[Taken, int, float]:
+            """The report's own part of the transaction."""
             return take_report(memory, _known(memory, identity), dispatch, now, writes), memory.scope, now
 
         taken, scope, now = await self._change(apply, wants)
@@ -138,6 +140,7 @@ class LedgerService:
         """Put a set of budgets in force; returns the scope's version. Raises UnavailableError."""
 
         def apply(memory: Memory, now: float, writes: Writes) -> int:
+            """The set's own part of the transaction."""
             replace_budgets(memory, budgets, now, writes)
             return memory.scope
 
@@ -158,6 +161,7 @@ class LedgerService:
         """Give back a dead holder's slack by window, nano-USD; None for an unknown holder. Raises UnavailableError."""
 
         def wants(memory: Memory, _: float, wanted: Wanted) -> None:
+            """The holder, where memory lacks it."""
             if holder not in memory.grants.holders:
                 wanted.holders.add(holder)
 
@@ -237,9 +241,18 @@ class LedgerService:
         for change, answer in zip(group, answers, strict=True):
             if not change.done.done():
                 change.done.set_result(answer)
-        if self._monotonic() >= self._let_go_at:  # between two transactions, with everything written
-            self._let_go_at = self._monotonic() + LET_GO_SECONDS
+        self._let_go(memory)
+
+    def _let_go(self, memory: Memory) -> None:
+        """Now and then, between two transactions and with everything written, drop what nobody speaks of."""
+        if self._monotonic() < self._let_go_at:
+            return
+        self._let_go_at = self._monotonic() + LET_GO_SECONDS
+        try:
             memory.let_go(self.clock.now())
+        except Exception:
+            log.exception("memory is loaded anew")
+            self.memory = None
 
     def _tell_scope(self) -> None:
         """Wake everyone who waits for another scope, once it is on disk."""

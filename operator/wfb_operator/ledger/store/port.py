@@ -260,7 +260,10 @@ class Store(Protocol):
         """
 
     async def find(self, wanted: Wanted, present: Collection[str]) -> Books:
-        """What is known of the wanted; rows of wanted holders in the windows ``present`` in memory come with them."""
+        """What is known of the wanted.
+
+        Every holder that comes, wanted or named by a row, comes with its rows in the windows ``present`` in memory.
+        """
 
     async def write(self, writes: Writes) -> None:
         """One transaction, on disk when this returns."""

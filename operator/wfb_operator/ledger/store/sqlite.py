@@ -286,16 +286,18 @@ class SqliteStore:
                 )
             ]
             books = self._books(connection, windows)
+            # Whoever comes into memory comes with all of its rows there, or a later claim would seem to be made up.
+            names = {row.holder for row in books.rows} | wanted.holders
             own = [
                 StoredRow(*row)
                 for row in _in(
                     connection,
                     f"SELECT {_columns(StoredRow)} FROM grants WHERE holder IN",
-                    sorted(wanted.holders),
+                    sorted(names),
                 )
                 if row[0] in present and row[0] not in wanted.windows
             ]
-            holders = self._holders(connection, {row.holder for row in books.rows} | wanted.holders)
+            holders = self._holders(connection, names)
             pods = _in(
                 connection,
                 f"SELECT {_columns(StoredPod)} FROM pods WHERE holder_prefix IN",
@@ -337,6 +339,7 @@ class SqliteStore:
         """What windows' spend holds of estimates, nano-USD."""
 
         def read() -> dict[str, int]:
+            """The query, on the reader's thread."""
             return dict(_in(self._read_connection(), "SELECT window, nanos FROM estimates WHERE window IN", windows))
 
         return await self._on(self._reading, read)
