@@ -223,6 +223,10 @@ class Wallet:
         self._changed = True
         self._urgent = self._urgent or bool(self.waiting)
 
+    def keep(self) -> None:
+        """Write down what was settled since a call or report last left: a kill then counts it at its cost, not its hold."""
+        self._save()
+
     def poll(self, now: float) -> list[tuple[int, str]]:
         """Answers to waiting calls since the last poll: GRANTED, EXHAUSTED, STUCK, BUSY or TIMED_OUT."""
         self._now = max(self._now, now)
