@@ -1,4 +1,4 @@
-"""Minutes at half of what the sidecar can do, with everything that holds memory: does it stay flat?
+"""Minutes at half of what the sidecar can do, with everything that holds memory, to see that it stays flat.
 
 Unary calls and streams at a steady rate on kept connections, and meanwhile: uploads of 64 MB that stream through, chat bodies
 of 60 MB that are read whole, more at once than the gate lets in, streams that stall until their client leaves or that

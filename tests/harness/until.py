@@ -11,7 +11,7 @@ PAUSE = 0.01
 DEADLINE = 10.0
 
 
-def until(probe: Callable[[], T], what: str = "", deadline: float = DEADLINE) -> T:
+def until[T](probe: Callable[[], T], what: str = "", deadline: float = DEADLINE) -> T:
     """The first true value that `probe` gives; raises AssertionError with the last one when the deadline has passed."""
     end = time.monotonic() + deadline
     while not (value := probe()):
@@ -21,7 +21,7 @@ def until(probe: Callable[[], T], what: str = "", deadline: float = DEADLINE) ->
     return value
 
 
-async def until_async(probe: Callable[[], T | Awaitable[T]], what: str = "", deadline: float = DEADLINE) -> T:
+async def until_async[T](probe: Callable[[], T | Awaitable[T]], what: str = "", deadline: float = DEADLINE) -> T:
     """As `until`, inside an event loop; `probe` may be a coroutine function."""
     end = time.monotonic() + deadline
     while True:
