@@ -3,9 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
-
-T = TypeVar("T")
 
 PAUSE = 0.01
 DEADLINE = 10.0

@@ -108,9 +108,7 @@ _OPENAI = (
     _openai("gpt-5-nano", "2025-08-07", 400_000, 128_000, "0.05", "0.005", "0.40"),
     _openai("gpt-5.4-mini", "2026-03-17", 400_000, 128_000, "0.75", "0.075", "4.50"),
     # https://developers.openai.com/api/docs/models/gpt-6-astra: writes 25 % dearer; the same cliff.
-    _with_cliff(
-        _openai("gpt-6-astra", "", 1_050_000, 128_000, "10", "1", "50", write="12.50"), 272_000, "2", "1.5"
-    ),
+    _with_cliff(_openai("gpt-6-astra", "", 1_050_000, 128_000, "10", "1", "50", write="12.50"), 272_000, "2", "1.5"),
     # https://developers.openai.com/api/docs/models/gpt-6-luna: writes 25 % dearer; beyond 272k input twice in, 1.5 times out.
     _with_cliff(
         _openai("gpt-6-luna", "", 1_050_000, 128_000, "0.10", "0.01", "0.50", write="0.125"), 272_000, "2", "1.5"
