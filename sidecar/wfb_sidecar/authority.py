@@ -43,12 +43,13 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         name: x509.GeneralName
         try:
-            name = x509.IPAddress(ipaddress.ip_address(host))
+            # OpenSSL takes a common name of digits and dots for a host name, and holds it against the constraints.
+            name, shown = x509.IPAddress(ipaddress.ip_address(host)), f"address {host}"
         except ValueError:
-            name = x509.DNSName(host)
+            name, shown = x509.DNSName(host), host
         certificate = (
             x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64])]))
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, shown[:64])]))
             .issuer_name(self.intermediate.subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
@@ -80,7 +81,7 @@ def open_authority(folder: str, names: tuple[str, ...], now: datetime.datetime) 
             kept = _load(json.load(f))
         if set(names) <= set(kept.names) and kept.intermediate.not_valid_after_utc - now > datetime.timedelta(days=30):
             return kept
-    except (FileNotFoundError, ValueError, KeyError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         pass  # nothing kept, or damaged: nobody can have trusted what we cannot read back
     made = create(names, now)
     text = json.dumps(

@@ -37,6 +37,7 @@ class BodyGate:
                 self.leave(size)
             else:
                 self._waiting.remove(entry)
+                self.leave(0)  # whoever stood behind it may fit
             raise
         return size
 

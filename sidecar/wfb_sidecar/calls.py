@@ -166,15 +166,21 @@ class Calls:
         call = Call(next(self._ids), "d-" + secrets.token_hex(6), row.provider, facts, dialect, price, rates, now)
         call.billed_whole = row.bills_cut_streams_whole
         changed = dialect.prepare(document, facts)
-        if price is None or rates is None:
-            call.findings.append(reasons.MODEL_UNPRICED)
-        else:
-            outcome = await self._hold(scope, call, price, document)
-            if isinstance(outcome, Refusal):
-                return self._refused(dialect, row.provider, facts.model, outcome, call)
-            changed = changed or outcome
+        try:
+            if price is None or rates is None:
+                call.findings.append(reasons.MODEL_UNPRICED)
+            else:
+                outcome = await self._hold(scope, call, price, document)
+                if isinstance(outcome, Refusal):
+                    return self._refused(dialect, row.provider, facts.model, outcome, call)
+                changed = changed or outcome
+            admitted = Admitted(call, serialise(document) if changed else body)
+        except Exception:
+            if call.id in self._till.wallet.holds:
+                self.finish(call, FAILED)  # held, and it will not go
+            raise
         self.in_flight[call.id] = call
-        return Admitted(call, serialise(document) if changed else body)
+        return admitted
 
     async def _hold(self, scope: Scope, call: Call, price: ModelPrice, document: dict[str, Any]) -> Refusal | bool:
         """Holds money for the call, its cap lowered where need be; True when the document was changed."""

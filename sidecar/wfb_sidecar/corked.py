@@ -3,6 +3,9 @@
 import asyncio
 from typing import Any
 
+_MOST = 256 * 1024
+"""Bytes held; a large body is not copied into one piece."""
+
 
 class CorkedWriter:
     """Holds what is written until `flush`; the rest is the stream writer's own."""
@@ -12,16 +15,20 @@ class CorkedWriter:
         self._writer = writer
         self._corked = corked
         self._held: list[bytes] = []
+        self._size = 0
 
     def write(self, data: bytes) -> None:
-        """Holds bytes."""
+        """Holds bytes, or sends them with what is held where they are many."""
         if not self._held:
             self._corked.append(self)
         self._held.append(data)
+        self._size += len(data)
+        if self._size > _MOST:
+            self.flush()
 
     def flush(self) -> None:
         """Sends what is held."""
-        held, self._held = self._held, []
+        held, self._held, self._size = self._held, [], 0
         if held and not self._writer.is_closing():
             self._writer.write(held[0] if len(held) == 1 else b"".join(held))
 

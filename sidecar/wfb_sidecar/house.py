@@ -8,6 +8,7 @@ from wfb_core.hosts import Hosts
 from wfb_sidecar.body_gate import BodyGate
 from wfb_sidecar.calls import Calls
 from wfb_sidecar.certificates import Certificates
+from wfb_sidecar.heap import Heap
 from wfb_sidecar.metrics import Metrics
 from wfb_sidecar.upstream_tls import UpstreamTls
 
@@ -22,6 +23,7 @@ class House:
     certificates: Certificates
     upstream_tls: UpstreamTls
     gate: BodyGate
+    heap: Heap
     metrics: Metrics
     connect_to: dict[tuple[str, int], tuple[str, int]]
     upstream_proxy: tuple[str, tuple[str, int]] | None

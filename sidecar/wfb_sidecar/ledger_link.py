@@ -1,13 +1,11 @@
 """The way to the ledger: reports, the scope that applies here, prices. HTTP, JSON, a bearer token read anew from its file."""
 
 import json
-import ssl
 from collections.abc import Mapping
 from typing import Any
 
-import aiohttp
-
 from wfb_core.wire import Dispatch, Response, decode_response, encode_dispatch
+from wfb_sidecar.http_client import HttpClient, HttpError
 
 
 class LedgerLinkError(Exception):
@@ -18,20 +16,17 @@ class LedgerLink:
     """One connection pool to one ledger."""
 
     def __init__(self, url: str, token_file: str, ca_file: str | None = None) -> None:
-        self._url = url.rstrip("/")
+        """Raises ValueError for a URL that is none, OSError for a CA file that cannot be read."""
         self._token_file = token_file
-        self._ssl: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca_file) if ca_file else True
-        self._session: aiohttp.ClientSession | None = None
+        try:
+            # Its variables are not read: the ledger is never reached through the proxy that applications use.
+            self._client = HttpClient(url, ca_file)
+        except ValueError as e:
+            raise ValueError(f"ledger_url: {e}") from e
 
-    async def open(self) -> None:
-        """Makes the pool; must run inside the loop."""
-        # trust_env stays off: the ledger is never reached through the proxy that applications use.
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self._ssl, limit=4))
-
-    async def close(self) -> None:
+    def close(self) -> None:
         """Closes the pool."""
-        if self._session:
-            await self._session.close()
+        self._client.close()
 
     async def report(self, dispatch: Dispatch, timeout: float) -> Response:
         """Sends one report; raises LedgerLinkError."""
@@ -50,23 +45,15 @@ class LedgerLink:
         """The price snapshot of a version."""
         return (await self._call("GET", f"/v1/prices/{version}", 10.0))[1]
 
-    async def _call(self, method: str, path: str, timeout: float, data: bytes | None = None) -> tuple[int, bytes]:
-        assert self._session is not None
+    async def _call(self, method: str, path: str, timeout: float, data: bytes = b"") -> tuple[int, bytes]:
         try:
-            token = self._token()
-            async with self._session.request(
-                method,
-                self._url + path,
-                data=data,
-                headers={"authorization": f"Bearer {token}", "content-type": "application/json"},
-                timeout=aiohttp.ClientTimeout(total=timeout),
-            ) as answer:
-                body = await answer.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as e:
+            headers = {"authorization": f"Bearer {self._token()}", "content-type": "application/json"}
+            status, body = await self._client.request(method, path, headers, data, timeout)
+        except (HttpError, TimeoutError, OSError, ValueError) as e:
             raise LedgerLinkError(f"{path.partition('?')[0]}: {type(e).__name__} {e}".strip()) from e
-        if answer.status not in {200, 204}:
-            raise LedgerLinkError(f"{path.partition('?')[0]}: the ledger answered {answer.status}: {body[:200]!r}")
-        return answer.status, body
+        if status not in {200, 204}:
+            raise LedgerLinkError(f"{path.partition('?')[0]}: the ledger answered {status}: {body[:200]!r}")
+        return status, body
 
     def _token(self) -> str:
         with open(self._token_file, encoding="ascii") as f:  # the kubelet rotates it

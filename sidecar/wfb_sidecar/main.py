@@ -28,6 +28,7 @@ from wfb_sidecar.clock import LedgerClock
 from wfb_sidecar.config import Config, ConfigError, parse_address, parse_proxy, read_config
 from wfb_sidecar.door import Door
 from wfb_sidecar.health import Health
+from wfb_sidecar.heap import Heap
 from wfb_sidecar.house import House
 from wfb_sidecar.ledger_link import LedgerLink
 from wfb_sidecar.metrics import Metrics
@@ -83,6 +84,7 @@ class Sidecar:
             certificates=Certificates(authority),
             upstream_tls=UpstreamTls(system_roots() + b"\n" + extra),
             gate=BodyGate(),
+            heap=Heap(),
             metrics=self.metrics,
             connect_to={
                 parse_address(a, "connect_to"): parse_address(b, "connect_to") for a, b in config.connect_to.items()
@@ -125,7 +127,6 @@ class Sidecar:
 
     async def start(self) -> dict[str, object]:
         """Opens the doors and begins to report; returns what is said when ready. Raises OSError."""
-        await self.link.open()
         try:
             ready = {
                 "pid": os.getpid(),
@@ -138,7 +139,7 @@ class Sidecar:
         except OSError:
             self.door.shut()
             await self.health.close()
-            await self.link.close()
+            self.link.close()
             raise
         self.till.start()
         self._watching = asyncio.get_running_loop().create_task(self.watch.run(), name="scope")
@@ -156,7 +157,7 @@ class Sidecar:
             self._watching.cancel()
         told = await self.till.stop(LAST_REPORT_SECONDS)
         await self.health.close()
-        await self.link.close()
+        self.link.close()
         if not told:
             log.warning("the last report was not answered: the wallet's file and journal keep it")
 

@@ -29,7 +29,7 @@ from wfb_sidecar.calls import Admitted, Call, Refused
 from wfb_sidecar.corked import CorkedWriter
 from wfb_sidecar.house import House
 from wfb_sidecar.providers import find, refusal_dialect
-from wfb_sidecar.stream import GROWN, LEFT, MeteredLayer, Root, trust_own_messages
+from wfb_sidecar.stream import GROWN, LEFT, SENT, MeteredLayer, Root, trust_own_messages
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +85,9 @@ class Relay(server.LiveConnectionHandler):
         self._calls: dict[str, Call] = {}
         self._reading_on: set[str] = set()
         self._idle = asyncio.Event()
+        self._rooms: dict[str, int] = {}
+        """By flow: what its body takes of the gate."""
+        self._emptying: asyncio.Task[None] | None = None
         self._begun: dict[commands.StartHook, Awaitable[None]] = {}
         self._corked: list[CorkedWriter] = []
         self.transports[self.client].writer = self._cork(writer)
@@ -130,6 +133,9 @@ class Relay(server.LiveConnectionHandler):
             await asyncio.wait(rest)
         for call in self._calls.values():  # whatever became of its flow, a hold is never forgotten
             self._house.calls.finish(call, CLIENT_LEFT)
+        for room in self._rooms.values():
+            self._house.gate.leave(room)
+        self._rooms.clear()
 
     async def open_connection(self, command: commands.OpenConnection) -> None:
         """Connects to a provider, where the configuration says to connect instead."""
@@ -295,7 +301,7 @@ class Relay(server.LiveConnectionHandler):
         return None if size <= PASSES_GATE else self._wait_for_room(flow, size)
 
     async def _wait_for_room(self, flow: http.HTTPFlow, size: int) -> None:
-        flow.metadata["room"] = await self._house.gate.enter(size)
+        self._rooms[flow.id] = await self._house.gate.enter(size)
 
     def _grown(self, flow: http.HTTPFlow, row: HostRow, size: int) -> bool:
         if size <= LARGEST:
@@ -329,11 +335,13 @@ class Relay(server.LiveConnectionHandler):
             outcome = await self._admit(flow, row, route)
             if isinstance(outcome, Admitted):  # from here on a failure of ours finds the call and settles it
                 flow.metadata["call"] = self._calls[flow.id] = outcome.call
-        finally:
-            # The body is now either on its way or refused; what is parsed of it is small beside it.
+        except BaseException:
             self._leave_room(flow)
+            raise
         if outcome is None:
             return
+        if flow.id in self._rooms:
+            flow.metadata[SENT] = lambda: self._on_its_way(flow)
         if isinstance(outcome, Refused):
             _answer(flow, outcome)
             return
@@ -418,11 +426,29 @@ class Relay(server.LiveConnectionHandler):
         return False
 
     def _leave_room(self, flow: http.HTTPFlow) -> None:
-        if room := flow.metadata.pop("room", 0):
+        if room := self._rooms.pop(flow.id, 0):
             self._house.gate.leave(room)
+            self._house.heap.gone(room)
+
+    def _on_its_way(self, flow: http.HTTPFlow) -> None:
+        """A large body keeps its room until the provider has taken it from our buffers."""
+        io = self.transports.get(flow.server_conn)
+        if io is None or io.writer is None:
+            self._leave_room(flow)
+        else:
+            self._emptying = asyncio.get_running_loop().create_task(self._leave_when_drained(flow, io.writer))
+
+    async def _leave_when_drained(self, flow: http.HTTPFlow, writer: Any) -> None:
+        try:
+            await writer.drain()
+        except OSError:
+            pass  # the connection broke: nothing is kept for it
+        finally:
+            self._leave_room(flow)
 
     def _closed(self, flow: http.HTTPFlow) -> None:
         self._leave_room(flow)
+        flow.request.data.content = None
         self._calls.pop(flow.id, None)
         self._reading_on.discard(flow.id)
         if not self._reading_on:

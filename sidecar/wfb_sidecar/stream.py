@@ -16,6 +16,7 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import DropStream, HttpLayer, HttpStream
 from mitmproxy.proxy.layers.http._events import (  # the events have no public home
     RequestData,
+    RequestEndOfMessage,
     RequestProtocolError,
     ResponseProtocolError,
 )
@@ -26,6 +27,12 @@ LEFT = "on_client_left"
 
 GROWN = "on_body_grown"
 """flow.metadata: called with the size of a body that is read whole; returns True where it has been refused for it."""
+
+SENT = "on_request_sent"
+"""flow.metadata: called when the whole request is on its way to the provider."""
+
+_PIECE = 256 * 1024
+"""Bytes of one write; OpenSSL's buffers never shrink, so they are not made to hold a whole body."""
 
 
 def trust_own_messages() -> None:
@@ -109,18 +116,42 @@ class MeteredLayer(HttpLayer):
         self.streams[stream_id] = MeteredStream(self.context.fork(), stream_id)
         yield from self.event_to_child(self.streams[stream_id], events.Start())
 
+    def event_to_child(self, child: Any, event: events.Event) -> layer.CommandGenerator[None]:
+        """As in the parent, but a large body goes to the provider in pieces, and is forgotten once it has gone."""
+        if not isinstance(child, MeteredStream):
+            if isinstance(event, RequestData) and len(event.data) > _PIECE:
+                return self._in_pieces(child, event)
+            if isinstance(event, RequestEndOfMessage):
+                self._sent(event.stream_id)
+        return super().event_to_child(child, event)
+
+    def _in_pieces(self, child: Any, event: RequestData) -> layer.CommandGenerator[None]:
+        for at in range(0, len(event.data), _PIECE):
+            yield from super().event_to_child(child, RequestData(event.stream_id, event.data[at : at + _PIECE]))
+
+    def _sent(self, stream_id: int) -> None:
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            return
+        stream.flow.request.data.content = None
+        told: Callable[[], None] | None = stream.flow.metadata.get(SENT)
+        if told is not None:
+            told()
+
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         """As in the parent, but what goes to one connection in a row goes as one: a TLS record for each frame is dear."""
         pieces: list[bytes] = []
+        size = 0
         to: Connection | None = None
         for command in super()._handle_event(event):
-            if isinstance(command, commands.SendData) and (command.connection is to or not pieces):
+            if isinstance(command, commands.SendData) and (command.connection is to or not pieces) and size < _PIECE:
                 to = command.connection
                 pieces.append(command.data)
+                size += len(command.data)
                 continue
             if pieces and to is not None:
                 yield commands.SendData(to, b"".join(pieces))
-                pieces = []
+                pieces, size = [], 0
             yield command
         if pieces and to is not None:
             yield commands.SendData(to, b"".join(pieces))
@@ -152,4 +183,4 @@ class Root(layer.Layer):
     handle_event: Any = _handle_event  # nothing here blocks: no need of the parent's queue
 
 
-__all__ = ["GROWN", "LEFT", "MeteredLayer", "MeteredStream", "Root", "trust_own_messages"]
+__all__ = ["GROWN", "LEFT", "SENT", "MeteredLayer", "MeteredStream", "Root", "trust_own_messages"]

@@ -73,6 +73,7 @@ class Till:
     def settle(self, call: int, cost: int) -> None:
         """Replaces the hold by the real cost."""
         self.wallet.settle(self._clock.now(), call, cost)
+        self.wallet.keep()
         self.told()
 
     def told(self) -> None:

@@ -353,7 +353,7 @@ async def play(scenario: Scenario, folder: Path, tick: Any) -> dict[str, Any]:
         for h in holders:
             await _quiet(h)
             await h.till.stop(10.0)
-            await h.link.close()
+            h.link.close()
         for p in sidecars.values():
             await asyncio.to_thread(p.stop)
         billed = await asyncio.to_thread(provider.bill)
@@ -439,7 +439,6 @@ async def _wallet(folder: Path, ledger: Ledger, labels: dict[str, str], n: int, 
             }
         )
     )
-    await sidecar.link.open()
     await sidecar.watch.once(0.0)
     sidecar.till.start()
     return sidecar

@@ -1,0 +1,127 @@
+"""The decision before money: which call each policy refuses, in which order, and what Report writes down."""
+
+from dataclasses import replace
+
+import pytest
+
+from wfb_core import reasons
+from wfb_core.budget import ALLOW, PRICE_AS, REPORT, STRICT, Budget, Limit, Unpriced
+from wfb_core.call import CallFacts
+from wfb_core.decide import CHAIN, decide, priced_as
+from wfb_core.price import Rates
+
+BUDGET = Budget("billing", "triage", {"aifinops.dev/workflow": "triage"}, (Limit("Day", 10**10),))
+FACTS = CallFacts("openai-chat", "openai", "chat.completions", "gpt-4o", stream=False, cap=100)
+RATES = Rates.flat(1000, 2000)
+PRICED = Unpriced(PRICE_AS, 5000, 25000)
+
+
+@pytest.mark.parametrize(
+    ("budget", "facts", "rates", "reason"),
+    [
+        ({}, {}, RATES, None),
+        ({"suspend": True}, {}, RATES, reasons.SUSPENDED),
+        ({"models_allowed": ("claude-*",)}, {}, RATES, reasons.MODEL_NOT_ALLOWED),
+        ({"models_allowed": ("gpt-*",)}, {}, RATES, None),
+        ({"models_denied": ("gpt-4o",)}, {}, RATES, reasons.MODEL_NOT_ALLOWED),
+        ({}, {}, None, reasons.MODEL_UNPRICED),
+        ({"unpriced": Unpriced(ALLOW)}, {}, None, None),
+        ({"unpriced": PRICED}, {}, None, None),
+        ({}, {"unbounded": ("web_search",)}, RATES, None),
+        ({"output_bound": STRICT}, {"unbounded": ("web_search",)}, RATES, reasons.UNBOUNDED),
+        ({"output_bound": STRICT}, {}, RATES, None),
+        ({"suspend": True, "models_denied": ("*",)}, {}, None, reasons.SUSPENDED),
+        ({"models_denied": ("gpt-4o",)}, {}, None, reasons.MODEL_NOT_ALLOWED),
+        ({"output_bound": STRICT}, {"unbounded": ("web_search",)}, None, reasons.MODEL_UNPRICED),
+        ({"refusal_status": 429}, {}, None, reasons.MODEL_UNPRICED),
+    ],
+)
+def test_one_budget_decides(budget, facts, rates, reason):
+    """The first policy that minds is the one that is told, with the budget's own status and name."""
+    verdict = decide((replace(BUDGET, **budget),), replace(FACTS, **facts), rates)
+    assert verdict.reported == ()
+    if reason is None:
+        assert verdict.refusal is None
+    else:
+        assert verdict.refusal.reason == reason
+        assert verdict.refusal.budget == "billing/triage"
+        assert verdict.refusal.status == budget.get("refusal_status", 402)
+        assert verdict.refusal.message
+
+
+@pytest.mark.parametrize("unread", [reasons.UNMETERED, reasons.BODY_NOT_UNDERSTOOD])
+@pytest.mark.parametrize(
+    ("budget", "passes"),
+    [
+        ({}, False),
+        ({"unpriced": Unpriced(ALLOW)}, True),
+        ({"unpriced": PRICED}, False),
+        ({"unpriced": Unpriced(ALLOW), "models_allowed": ("gpt-*",)}, True),
+        ({"unpriced": Unpriced(ALLOW), "suspend": True}, False),
+    ],
+)
+def test_what_cannot_be_read_is_decided_by_unpriced_models(budget, passes, unread):
+    """Only Allow lets it through: what has no tokens cannot be priced as anything."""
+    verdict = decide((replace(BUDGET, **budget),), None, None, unread, "The path is not known.")
+    assert (verdict.refusal is None) is passes
+    if not passes and not budget.get("suspend"):
+        assert verdict.refusal.reason == unread
+        assert verdict.refusal.message.startswith("The path is not known.")
+
+
+def test_every_budget_must_agree():
+    """The refusing one is named, wherever it stands."""
+    other = replace(BUDGET, name="other", models_denied=("gpt-4o",))
+    for budgets in ((BUDGET, other), (other, BUDGET)):
+        assert decide(budgets, FACTS, RATES).refusal.budget == "billing/other"
+    assert decide((), FACTS, None).refusal is None
+
+
+def test_report_only_writes_down_and_never_hides_a_refusal():
+    """A reporting budget's refusal goes into `reported`; an enforcing one's counts, before or after it."""
+    reporting = replace(BUDGET, name="watch", enforcement=REPORT, suspend=True)
+    enforcing = replace(BUDGET, suspend=True)
+    alone = decide((reporting,), FACTS, RATES)
+    assert alone.refusal is None
+    assert [(r.budget, r.reason) for r in alone.reported] == [("billing/watch", reasons.SUSPENDED)]
+    for budgets in ((reporting, enforcing), (enforcing, reporting)):
+        both = decide(budgets, FACTS, RATES)
+        assert both.refusal.budget == "billing/triage"
+        assert [r.budget for r in both.reported] == ["billing/watch"]
+
+
+def test_messages_name_the_way_out_and_no_content():
+    """Each policy's sentence says which field changes its mind."""
+    ways = {
+        reasons.SUSPENDED: (replace(BUDGET, suspend=True), FACTS, RATES, "set it to false"),
+        reasons.MODEL_NOT_ALLOWED: (replace(BUDGET, models_denied=("*",)), FACTS, RATES, "spec.models"),
+        reasons.MODEL_UNPRICED: (BUDGET, replace(FACTS, tier="flex"), None, "at service tier 'flex'"),
+        reasons.UNBOUNDED: (
+            replace(BUDGET, output_bound=STRICT),
+            replace(FACTS, unbounded=("web_search",)),
+            RATES,
+            "web_search can cost more",
+        ),
+        reasons.UNMETERED: (BUDGET, None, None, "spec.unpricedModels.action to Allow"),
+    }
+    for reason, (budget, facts, rates, words) in ways.items():
+        refusal = decide((budget,), facts, rates, reasons.UNMETERED).refusal
+        assert refusal.reason == reason
+        assert words in refusal.message
+    assert len(CHAIN) == len(ways)
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ((), None),
+        ((Unpriced(ALLOW),), None),
+        ((PRICED,), (5000, 25000)),
+        ((PRICED, Unpriced(PRICE_AS, 9000, 1000)), (9000, 25000)),
+        ((Unpriced(ALLOW), PRICED), (5000, 25000)),
+    ],
+)
+def test_of_several_stated_prices_the_dearest_counts(stated, expected):
+    """Class by class; None where no budget states one."""
+    rates = priced_as(tuple(replace(BUDGET, unpriced=u) for u in stated))
+    assert (rates and (rates.input, rates.output)) == expected
