@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from mitmproxy import http
@@ -88,7 +88,7 @@ class Relay(server.LiveConnectionHandler):
         self._rooms: dict[str, int] = {}
         """By flow: what its body takes of the gate."""
         self._emptying: asyncio.Task[None] | None = None
-        self._begun: dict[commands.StartHook, Awaitable[None]] = {}
+        self._begun: dict[commands.StartHook, asyncio.Task[None]] = {}
         self._corked: list[CorkedWriter] = []
         self.transports[self.client].writer = self._cork(writer)
         context = Context(self.client, house.options)
@@ -171,6 +171,9 @@ class Relay(server.LiveConnectionHandler):
     async def server_event(self, event: events.Event) -> None:
         """As in the parent; what it wrote leaves in one piece a connection."""
         await super().server_event(event)
+        self._flush()
+
+    def _flush(self) -> None:
         while self._corked:
             self._corked.pop().flush()
 
@@ -188,19 +191,26 @@ class Relay(server.LiveConnectionHandler):
 
     def _run_hook(self, hook: commands.StartHook) -> bool:
         """Runs the hook's method here; False where something in it must be awaited, which `handle_hook` then does."""
-        method: Callable[..., Awaitable[None] | None] | None = _HOOKS.get(hook.name)
+        method: Callable[..., Coroutine[Any, Any, None] | None] | None = _HOOKS.get(hook.name)
         if method is None:
             return True
         try:
-            waits = method(self, getattr(hook, "flow", None) or hook.args()[0])  # `args` reads the fields anew
+            work = method(self, getattr(hook, "flow", None) or hook.args()[0])  # `args` reads the fields anew
         except Exception:
             log.exception("the %s hook failed", hook.name)
             self._failed(hook)
             return True
-        if waits is None:
+        if work is None:
             return True
-        self._begun[hook] = waits
-        return False
+        # Most calls find money at hand and wait for nothing: those that do not go on in a task.
+        task = asyncio.Task(work, loop=asyncio.get_running_loop(), eager_start=True)
+        if not task.done():
+            self._begun[hook] = task
+            return False
+        if task.cancelled() or (e := task.exception()):
+            log.error("the %s hook failed", hook.name, exc_info=None if task.cancelled() else e)
+            self._failed(hook)
+        return True
 
     async def handle_hook(self, hook: commands.StartHook) -> None:
         """Awaits what `_run_hook` could not."""
@@ -260,7 +270,7 @@ class Relay(server.LiveConnectionHandler):
         """CONNECT is handled before a relay begins; inside one it has no business."""
         flow.response = http.Response.make(400, b"open a new connection for CONNECT")
 
-    def requestheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+    def requestheaders(self, flow: http.HTTPFlow) -> Coroutine[Any, Any, None] | None:
         """Finds the route, and decides whether the body is read whole or streams through."""
         request = flow.request
         if self._base_url and not self._to_provider(flow):
@@ -291,7 +301,7 @@ class Relay(server.LiveConnectionHandler):
             return None
         return self._make_room(flow, row)
 
-    def _make_room(self, flow: http.HTTPFlow, row: HostRow) -> Awaitable[None] | None:
+    def _make_room(self, flow: http.HTTPFlow, row: HostRow) -> Coroutine[Any, Any, None] | None:
         length = flow.request.headers.get("content-length", "")
         size = int(length) if length.isdigit() else UNKNOWN
         if size > LARGEST:
@@ -396,6 +406,8 @@ class Relay(server.LiveConnectionHandler):
         """The answer is whole."""
         call: Call | None = flow.metadata.get("call")
         if call is not None and flow.response is not None:
+            if not call.facts.stream:
+                self._flush()  # the client need not wait for our books; a stream's last bytes leave with its end
             self._house.calls.finish(call, COMPLETE if flow.response.status_code < 300 else FAILED)
         self._closed(flow)
 
@@ -417,6 +429,7 @@ class Relay(server.LiveConnectionHandler):
         if call is not None:
             if self._house.calls.client_left(call):
                 self._reading_on.add(flow.id)
+                self._idle.clear()  # an earlier call of this connection has set it
                 return True
             return False
         flow.metadata["left"] = True

@@ -42,6 +42,7 @@ from load import (
     trusting,
     wait_until_told,
 )
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -223,7 +224,7 @@ class Bench:
     def _request(self, transport: str, system: str, stream: bool, **headers: object) -> bytes:
         host = HOST if transport == "tls" else self.stand.plain
         target = "/v1/chat/completions"
-        if transport == "plain" and system == SIDECAR:
+        if transport == "plain" and system != DIRECT:  # both read the destination from the request
             target = f"http://{host}{target}"
         return request(target, host, chat(stream=stream), **headers)
 
@@ -280,9 +281,15 @@ class Bench:
         yield self._goals_table()
 
     def _calls_table(self) -> Table:
-        table = Table(title="one call, ~1 kB in, 64 tokens out; × is the ratio to the relay, a median over rounds")
-        for name in ("case", "system", "p50 ms", "×", "p99 ms", f"rps c={CONCURRENT}", "×", "TTFT ms", "CPU µs", "×"):
-            table.add_column(name, justify="left" if name in {"case", "system"} else "right")
+        table = Table(
+            title="1 kB in, 64 tokens out; ×: to the relay, median of rounds",
+            caption=f"p50, p99, TTFT with one client; rps and CPU µs a call with {CONCURRENT}",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 0),
+            collapse_padding=True,
+        )
+        for name in ("case", "system", "p50 ms", "×", "p99 ms", "rps", "×", "TTFT", "CPU µs", "×"):
+            table.add_column(name, justify="left" if name in {"case", "system"} else "right", no_wrap=True)
         for record in self.results():
             case, system = record["case"], record["system"]
             if "mb_per_s" in record:
@@ -304,7 +311,7 @@ class Bench:
         return table
 
     def _goals_table(self) -> Table:
-        table = Table(title="goals")
+        table = Table(title="goals", box=box.SIMPLE_HEAD)
         for name in ("figure", "relay or direct", "sidecar", "ratio", "goal"):
             table.add_column(name, justify="left" if name in {"figure", "goal"} else "right")
         for case in dict.fromkeys(c for c, _ in self.rows):
@@ -320,7 +327,7 @@ class Bench:
             relay, sidecar = self.proxies[RELAY, transport], self.proxies[SIDECAR, transport]
             for name, a, b in (
                 (f"{transport} RSS MB idle", relay.rss_idle, sidecar.rss_idle),
-                (f"{transport} RSS MB after {self.plan.total_calls} calls", relay.rss, sidecar.rss),
+                (f"{transport} RSS MB, {self.plan.total_calls} calls", relay.rss, sidecar.rss),
             ):
                 table.add_row(name, f"{a:.1f}", f"{b:.1f}", f"{b / a:.2f}", verdict(b, RSS_MOST, most=True))
         a, b = statistics.median(self.ready[RELAY]), statistics.median(self.ready[SIDECAR])
@@ -328,7 +335,7 @@ class Bench:
         a, b = statistics.median(self.splice[DIRECT]), statistics.median(self.splice[SIDECAR])
         ratio = paired_ratio(self.splice[SIDECAR], self.splice[DIRECT])
         goal = verdict(ratio, SPLICE_LEAST, most=False)
-        table.add_row("1 GB through TLS, MB/s (beside direct)", f"{a:.0f}", f"{b:.0f}", f"{ratio:.2f}", goal)
+        table.add_row("1 GB spliced, MB/s (to direct)", f"{a:.0f}", f"{b:.0f}", f"{ratio:.2f}", goal)
         return table
 
 

@@ -59,7 +59,7 @@ class BareRelay(server.LiveConnectionHandler):
             bottom.child = top = layers.ClientTLSLayer(context)
             top.child_layer = HttpLayer(context, HTTPMode.transparent)
         else:
-            bottom.child = HttpLayer(context, HTTPMode.transparent)
+            bottom.child = HttpLayer(context, HTTPMode.regular)  # as the sidecar: the request says where to
         self.layer = bottom
 
     def log(self, *args, **kwargs):

@@ -29,6 +29,7 @@ from figures import sparkline, verdict, write
 from harness.processes import Process
 from load import HOST, Client, ClosedError, Stand, Way, address, chat, make_stand, request, trusting, wait_until_told
 from load import together as all_out
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -229,7 +230,10 @@ def result(soak: Soak, minutes: float) -> dict[str, Any]:
 
 def tables(soak: Soak, told: dict[str, Any]) -> list[Table]:
     """What a person reads."""
-    memory = Table(title=f"RSS over {told['minutes']:g} minutes at {told['calls_per_second']:g} calls a second")
+    memory = Table(
+        title=f"RSS over {told['minutes']:g} minutes at {told['calls_per_second']:g} calls a second",
+        box=box.SIMPLE_HEAD,
+    )
     for name in ("process", "", f"minute {told['early_minute']:g}", f"minute {told['minutes']:g}", "peak", "growth"):
         memory.add_column(name)
     for process, name in (("sidecar_mb", "sidecar"), ("ledger_mb", "ledger")):
@@ -237,9 +241,9 @@ def tables(soak: Soak, told: dict[str, Any]) -> list[Table]:
         first, last = told[f"{name}_early_mb"], told[f"{name}_late_mb"]
         growth = f"{last / first:.3f} " + (verdict(last / first, GROWTH_MOST, most=True) if name == "sidecar" else "")
         memory.add_row(
-            name, sparkline(values, 40), f"{first:.1f} MB", f"{last:.1f} MB", f"{max(values):.1f} MB", growth
+            name, sparkline(values, 24), f"{first:.1f} MB", f"{last:.1f} MB", f"{max(values):.1f} MB", growth
         )
-    outcomes = Table(title=f"what happened; internal errors: {told['internal_errors']}")
+    outcomes = Table(title=f"what happened; internal errors: {told['internal_errors']}", box=box.SIMPLE_HEAD)
     outcomes.add_column("what")
     outcomes.add_column("times", justify="right")
     for kind, times in told["outcomes"].items():

@@ -181,6 +181,16 @@ def test_on_disconnect_read_on_overrides_the_table(make_bench, client):
     assert (books.spent, books.estimated) == (bench.bill(), 0)
 
 
+def test_a_stream_is_read_on_though_its_connection_served_a_call_before(make_bench, client):
+    """Reading on waits for this answer's end, not for the end of the one before it."""
+    bench = make_bench(onDisconnect="ReadOn")
+    http = client(bench.sidecar())
+    assert _post(http, "chat").status_code == 200
+    _leave_stream(http, "chat", output_tokens=120, pace_ms=20)
+    books = bench.settled(2)
+    assert (books.spent, books.estimated) == (bench.bill(), 0)
+
+
 def test_a_closed_stream_that_may_have_reasoned_is_settled_at_its_hold(make_bench, client):
     """Hidden output never passed: only the hold is sure to cover it."""
     bench = make_bench(onDisconnect="Close")
