@@ -9,7 +9,8 @@ import re
 
 from wfb_core.call import CallFacts
 from wfb_core.money import ceil_div
-from wfb_core.price import PER, ModelPrice
+from wfb_core.price import PER, ModelPrice, Rates
+from wfb_core.rates import REQUESTS
 
 FLOOR_TOKENS = 256
 """An answer shorter than this is not worth having: a call that cannot pay for it is refused."""
@@ -42,6 +43,8 @@ def input_tokens_bound(facts: CallFacts, price: ModelPrice) -> int | None:
     A document's or a recording's bytes bound nothing, since both compress: they count as the context window, as does
     an image of a model whose images have no documented maximum. Never more than the window where it is known.
     """
+    if not price.standard[0][1].tokens_priced:
+        return 0  # what its input costs is in units
     unseen = bool(facts.hidden_input) or any(kind != "image" or price.image_tokens is None for kind, _ in facts.media)
     if unseen:
         return price.context
@@ -57,6 +60,8 @@ def input_tokens_bound(facts: CallFacts, price: ModelPrice) -> int | None:
 
 def output_bound(facts: CallFacts, price: ModelPrice) -> int | None:
     """The most output tokens of one choice: the request's cap or the model's maximum; None where neither is known."""
+    if price.max_output == 0:
+        return 0  # an embedding, a ranking, a transcription by time: no cap makes it write
     if facts.cap is None or price.max_output is None or facts.tier == "batch":
         # Batches go beyond the maximum of single calls: Anthropic's beta output-300k.
         return price.max_output if facts.cap is None else facts.cap
@@ -112,14 +117,44 @@ def hides_output(facts: CallFacts) -> bool:
 
 
 def _parts(facts: CallFacts, price: ModelPrice) -> tuple[int, int] | None:
-    """What all input costs and what one token of output for every choice costs, both times `PER`."""
+    """What all input and the units cost and what one token of output for every choice costs, both times `PER`."""
     tokens = input_tokens_bound(facts, price)
     rates = None if tokens is None else price.dearest(facts.tier, tokens)
     if tokens is None or rates is None:
         return None
     dearest = max(rates.input, rates.cache_read)
+    # A call may hit the classes of sound and pictures only where it carries some; what the body hides may be either.
+    kinds = {kind for kind, _ in facts.media} if not facts.hidden_input else _SEEING
+    if not kinds.isdisjoint(_HEARING):
+        dearest = max(dearest, rates.audio_input, rates.audio_cache_read)
+    if not kinds.isdisjoint(_SEEING):
+        dearest = max(dearest, rates.image_input, rates.image_cache_read)
     if facts.cache_write or facts.cache_write_1h or price.bills_writes:
         dearest = max(dearest, rates.cache_write)
     if facts.cache_write_1h:
         dearest = max(dearest, rates.cache_write_1h)
-    return tokens * dearest, max(facts.choices, 1) * rates.output
+    output = max(rates.output, rates.reasoning, rates.audio_output, rates.image_output)
+    return tokens * dearest + _units(facts, rates), max(facts.choices, 1) * output
+
+
+_HEARING = frozenset({"audio", "video", "document"})
+_SEEING = frozenset({"audio", "image", "video", "document"})
+"""Kinds of media that may become tokens of sound, and of pictures; one that is not known counts as both."""
+
+
+def _units(facts: CallFacts, rates: Rates) -> int:
+    """What a call pays beside tokens, times `PER`: what it asks for, the fee for a request, the time of its recordings.
+
+    A unit that has no rate adds nothing: what tokens count is bounded there, and what nothing prices is a finding when
+    the call settles.
+    """
+    counts = dict(facts.units)
+    counts[REQUESTS] = max(counts.get(REQUESTS, 0), 1)
+    if "audio_input_ms" not in counts:
+        counts["audio_input_ms"] = sum(_recorded_ms(size) for kind, size in facts.media if kind in _HEARING)
+    return sum(counts.get(name, 0) * rate for name, rate in rates.units)
+
+
+def _recorded_ms(size: int) -> int:
+    """The longest that so many bytes of a recording last: at 6 kbit/s, the least that Opus takes (RFC 6716, 2.1.1)."""
+    return ceil_div(size * 8, 6)

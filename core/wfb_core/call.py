@@ -44,3 +44,11 @@ class CallFacts:
     """For OpenAI chat streams: whether the caller itself asked for the usage chunk."""
     reasoning: bool | None = None
     """Whether the request turns on reasoning that its answer may hide; None where it does not say."""
+    signed: bool = False
+    """Whether a signature covers the body and the path: a change would break it."""
+    deployment: bool = False
+    """Whether `model` is a deployment's or a profile's name, which says nothing of the model behind it."""
+    units: tuple[tuple[str, int], ...] = ()
+    """What the request itself is billed for beside tokens, as Usage.units: characters to speak, images to draw."""
+    polls: str | None = None
+    """The id of an earlier answer that the request only reads again: its usage is settled once, with the first result."""

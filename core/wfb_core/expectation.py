@@ -132,7 +132,7 @@ class Expectations:
             output = min(output, most * max(facts.choices, 1))
         learned = self._learned.get((facts.provider, facts.model))
         if learned is None or learned.inputs <= 0:
-            return Usage(input_tokens=tokens, output_tokens=output)
+            return Usage(input_tokens=tokens, output_tokens=output, units=facts.units)
         read = min(tokens, int(tokens * learned.reads / learned.inputs))
         write = min(tokens - read, int(tokens * learned.writes / learned.inputs))
         return Usage(
@@ -141,6 +141,7 @@ class Expectations:
             cache_write_tokens=write,
             cache_write_1h_tokens=write if facts.cache_write_1h else 0,
             output_tokens=output,
+            units=facts.units,
         )
 
     def _input(self, facts: CallFacts) -> int:

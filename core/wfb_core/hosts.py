@@ -1,16 +1,21 @@
-"""Which hosts are providers, and what each of their paths is: data, one row a host.
+"""Which host is a provider's, and what a request line on it asks for; `hosts.toml` beside this file has the rows.
 
-A host is found by its exact name or by an anchored suffix, never by a part of it. A path that no row names is
-UNMETERED: it may cost money that cannot be known, and the budget's `unpricedModels` decides it. FREE is said only of
-paths that are known to cost nothing, and never of a path that a server could read differently from us.
+A host is found by its whole name, by a suffix anchored at a dot, or by a pattern anchored at both ends, never by a part
+of it. A path that no row names is UNMETERED: it may cost money that cannot be known, and the budget's `unpricedModels`
+decides it. FREE is said only of paths that are known to cost nothing, and never of a path that a server could read
+differently from us.
 """
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import cached_property
 from urllib.parse import unquote
 
 METERED, FREE, UNMETERED = "METERED", "FREE", "UNMETERED"
+
+WHOLE, MADE, UNKNOWN = "whole", "made", "unknown"
+"""How a stream that its client closes early is billed: to its end, what was made until then, or nobody says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,177 +26,145 @@ class Route:
     """The dialect's name; None unless METERED."""
     kind: str
     """METERED: a dialect reads and prices it; FREE: costs nothing, streams through; UNMETERED: cost unknown."""
-
-
-_FREE_ROUTE, _UNMETERED_ROUTE = Route(None, FREE), Route(None, UNMETERED)
-
-
-def _pattern(path: str) -> str:
-    tail = "(?:/[^/]+)*" if path.endswith("/**") else ""
-    return path.removesuffix("/**").replace("{}", "[^/]+") + tail
+    provider: str = ""
+    """Who bills it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """The paths of one provider's API, whatever host serves it."""
+    """The paths of one shape of API, whatever host serves it."""
 
-    provider: str
-    """Who bills; the key of its prices."""
+    name: str
     metered: tuple[tuple[str, str, str], ...]
-    """(method, exact path, dialect)."""
+    """(methods joined by ``|``, path, dialect); ``{}`` is one segment or a part of one."""
     free: tuple[tuple[str, str], ...]
-    """(methods joined by ``|``, path); ``{}`` is one segment, a closing ``/**`` any number of them."""
+    """(methods, path); a closing ``/**`` is any number of segments."""
     source: str
     """Where the paths were read."""
-    _metered: dict[tuple[str, str], Route] = field(init=False, repr=False, compare=False)
-    _free: re.Pattern[str] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        routes = {(method, path): Route(dialect, METERED) for method, path, dialect in self.metered}
-        object.__setattr__(self, "_metered", routes)
-        free = "|".join(f"(?:{methods}) {_pattern(path)}" for methods, path in self.free)
-        object.__setattr__(self, "_free", re.compile(f"(?:HEAD|OPTIONS) /.*|{free}"))
-
-    def route(self, method: str, path: str) -> Route:
-        """The route of a request line; a query, repeated and closing slashes do not count."""
-        plain = _plain_path(path)
-        if plain is None:
-            return _UNMETERED_ROUTE
-        method = method.upper()
-        if found := self._metered.get((method, plain)):
-            return found
-        return _FREE_ROUTE if self._free.fullmatch(f"{method} {plain}") else _UNMETERED_ROUTE
 
 
 @dataclass(frozen=True, slots=True)
+class Mount:
+    """An API at a place of a host."""
+
+    prefix: str
+    """The path before the API's own, ``{}`` as there; empty at the root."""
+    api: Api
+    provider: str
+    """Who bills there."""
+
+
+@dataclass(frozen=True)
 class HostRow:
     """One provider's host."""
 
     pattern: str
-    """``api.example.com``, ``*.example.com`` (any name below it) or ``host:port`` of an own endpoint."""
-    api: Api
+    """``api.example.com``, ``*.example.com`` (any name below it), ``a-*.example.com`` or ``host:port``."""
+    provider: str
+    """Who bills, unless a mount says otherwise."""
+    mounts: tuple[Mount, ...]
     source: str
     """Where the host name was read."""
-    bills_cut_streams_whole: bool | None = None
-    """Whether a stream that is closed early is billed to its end; None where nothing is known."""
-    cut_streams_source: str = ""
+    cut_streams: str = UNKNOWN
+    """How a stream that is closed early is billed: WHOLE, MADE or UNKNOWN."""
+    cut_streams_source: str = "not documented"
     """Where that is said, or that it is an assumption."""
     base_path_prefix: str | None = None
     """The first path segment that stands for the host in base-url mode."""
     rates_uplift_percent: int = 0
     """What the host itself adds to some models' rates."""
+    shared: bool = False
+    """Whether the host serves other things too, so that a path which no API names is nobody's concern."""
 
     @property
-    def provider(self) -> str:
-        """Who bills."""
-        return self.api.provider
+    def bills_cut_streams_whole(self) -> bool | None:
+        """Whether a stream that is closed early is billed to its end; None where nothing is known."""
+        return {WHOLE: True, MADE: False}.get(self.cut_streams)
+
+    @property
+    def first_dialect(self) -> str | None:
+        """The dialect in which a call is answered that no dialect has read; None where the host has none."""
+        return next((dialect for mount in self.mounts for _, _, dialect in mount.api.metered), None)
 
     def route(self, method: str, path: str) -> Route:
-        """The route of a request line on this host."""
-        return self.api.route(method, path)
+        """The route of a request line; a query, repeated and closing slashes do not count."""
+        plain = _plain_path(path)
+        if plain is None:
+            return Route(None, UNMETERED, self.provider)
+        line = f"{method.upper()} {plain}"
+        if found := self._literal.get(line):
+            return found
+        if "%2F" not in plain and self._free.fullmatch(line):
+            return Route(None, FREE, self.provider)
+        for pattern, found in self._patterns:
+            if pattern.fullmatch(line):
+                return found
+        return Route(None, FREE if self.shared else UNMETERED, self.provider)
+
+    @cached_property
+    def _literal(self) -> dict[str, Route]:
+        routes: dict[str, Route] = {}
+        for line, route in self._metered:
+            if "{" not in line:
+                methods, path = line.split(" ", 1)
+                for method in methods.split("|"):
+                    routes.setdefault(f"{method} {path}", route)
+        return routes
+
+    @cached_property
+    def _patterns(self) -> list[tuple[re.Pattern[str], Route]]:
+        return [(re.compile(_line(*line.split(" ", 1))), route) for line, route in self._metered if "{" in line]
+
+    @cached_property
+    def _metered(self) -> list[tuple[str, Route]]:
+        return [
+            (f"{methods} {mount.prefix}{path}", Route(dialect, METERED, mount.provider))
+            for mount in self.mounts
+            for methods, path, dialect in mount.api.metered
+        ]
+
+    @cached_property
+    def _free(self) -> re.Pattern[str]:
+        lines = [_line(methods, m.prefix + path) for m in self.mounts for methods, path in m.api.free]
+        return re.compile("|".join(("(?:HEAD|OPTIONS) /.*", *(f"(?:{line})" for line in lines))))
 
 
-OPENAI = Api(
-    provider="openai",
-    metered=(
-        ("POST", "/v1/chat/completions", "openai-chat"),
-        ("POST", "/v1/responses", "openai-responses"),
-    ),
-    free=(
-        ("GET|DELETE", "/v1/models/{}"),
-        ("GET", "/v1/models"),
-        ("GET|POST", "/v1/files"),
-        ("GET|DELETE", "/v1/files/{}"),
-        ("GET", "/v1/files/{}/content"),
-        ("POST", "/v1/uploads"),
-        ("POST", "/v1/uploads/{}/(?:parts|complete|cancel)"),
-        ("GET", "/v1/chat/completions"),
-        ("GET|POST|DELETE", "/v1/chat/completions/{}"),
-        ("GET", "/v1/chat/completions/{}/messages"),
-        # Reading a stored response costs nothing; its tokens were counted when it was asked for.
-        ("GET|DELETE", "/v1/responses/{}"),
-        ("GET", "/v1/responses/{}/input_items"),
-        ("POST", "/v1/responses/{}/cancel"),
-        ("POST", "/v1/responses/input_tokens"),
-        ("POST", "/v1/conversations"),
-        ("GET|POST|DELETE", "/v1/conversations/{}"),
-        ("GET|POST", "/v1/conversations/{}/items"),
-        ("GET|DELETE", "/v1/conversations/{}/items/{}"),
-        ("GET", "/v1/batches"),
-        ("GET", "/v1/batches/{}"),
-        ("POST", "/v1/batches/{}/cancel"),
-        ("GET", "/v1/fine_tuning/jobs/**"),
-        ("POST", "/v1/moderations"),
-        ("GET", "/v1/organization/**"),
-    ),
-    source="resource paths in openai-python 3.54 (openai/resources); moderations cost nothing by OpenAI's price page",
-)
-
-ANTHROPIC = Api(
-    provider="anthropic",
-    metered=(("POST", "/v1/messages", "anthropic-messages"),),
-    free=(
-        ("GET", "/v1/models"),
-        ("GET", "/v1/models/{}"),
-        ("POST", "/v1/messages/count_tokens"),
-        ("GET", "/v1/messages/batches"),
-        ("GET|DELETE", "/v1/messages/batches/{}"),
-        ("GET", "/v1/messages/batches/{}/results"),
-        ("POST", "/v1/messages/batches/{}/cancel"),
-        ("GET|POST", "/v1/files"),
-        ("GET|DELETE", "/v1/files/{}"),
-        ("GET", "/v1/files/{}/content"),
-        ("GET", "/v1/organizations/**"),
-    ),
-    source="resource paths in anthropic-sdk-python 2.12 (anthropic/resources); token counting is free by their docs",
-)
-
-APIS: dict[str, Api] = {api.provider: api for api in (OPENAI, ANTHROPIC)}
-"""Every API that is known, by provider."""
-
-TABLE: tuple[HostRow, ...] = (
-    HostRow(
-        pattern="api.openai.com",
-        api=OPENAI,
-        source="default base URL of openai-python",
-        bills_cut_streams_whole=True,
-        cut_streams_source="assumption: OpenAI documents neither; reading on gives the real usage either way",
-        base_path_prefix="openai",
-    ),
-    HostRow(
-        pattern="*.api.openai.com",  # us., eu., au., in., jp. … : a region added later is metered at once
-        api=OPENAI,
-        source="developers.openai.com/api/docs/guides/data-residency",
-        bills_cut_streams_whole=True,
-        cut_streams_source="assumption: as api.openai.com",
-        rates_uplift_percent=10,  # models released since 2026-03-05, by the same page
-    ),
-    HostRow(
-        pattern="api.anthropic.com",
-        api=ANTHROPIC,
-        source="default base URL of anthropic-sdk-python",
-        bills_cut_streams_whole=None,
-        cut_streams_source="not documented",
-        base_path_prefix="anthropic",
-    ),
-)
+def _line(methods: str, path: str) -> str:
+    """A pattern for ``METHOD path``."""
+    tail = "(?:/[^/]+)*" if path.endswith("/**") else ""
+    plain = re.escape(path.removesuffix("/**")).replace(r"\{\}", "[^/]+")
+    return f"(?:{methods}) {plain}{tail}"
 
 
 class Hosts:
     """The providers' hosts and the own endpoints that one sidecar knows; never changed, only extended into a new one."""
 
-    def __init__(self, rows: Iterable[HostRow] = TABLE) -> None:
+    def __init__(self, rows: Iterable[HostRow], own: "dict[str, tuple[Mount, ...]] | None" = None) -> None:
         self.rows = tuple(rows)
-        self._exact = {row.pattern: row for row in self.rows if not row.pattern.startswith("*.")}
-        self._below = tuple((row.pattern[1:], row) for row in self.rows if row.pattern.startswith("*."))
+        self.own = own or {}
+        """What an own endpoint may be beside a provider: its mounts by kind."""
+        self._exact = {row.pattern: row for row in self.rows if "*" not in row.pattern}
+        self._below = [(row.pattern[1:], row) for row in self.rows if row.pattern.startswith("*.") and _plain_tail(row)]
+        self._like = [
+            (re.compile(_host_pattern(row.pattern)), row)
+            for row in self.rows
+            if "*" in row.pattern and not (row.pattern.startswith("*.") and _plain_tail(row))
+        ]
         self._prefixes = {row.base_path_prefix: row for row in self.rows if row.base_path_prefix}
+        self._known: dict[str, HostRow | None] = {}
 
     def find(self, host: str) -> HostRow | None:
         """The row of ``host`` or ``host:port``; None where it is no provider's.
 
         A provider's name counts on every port, an own endpoint on its own alone.
         """
-        host = host.lower()
+        if host not in self._known:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[host] = self._find(host.lower())
+        return self._known[host]
+
+    def _find(self, host: str) -> HostRow | None:
         if row := self._exact.get(host):
             return row
         name = _name(host)
@@ -200,21 +173,34 @@ class Hosts:
         for suffix, row in self._below:
             if name.endswith(suffix) and len(name) > len(suffix):
                 return row
-        return None
+        return next((row for pattern, row in self._like if pattern.fullmatch(name)), None)
+
+    def kinds(self) -> tuple[str, ...]:
+        """Whose API an own endpoint may speak."""
+        return tuple(sorted({*self.own, *(row.provider for row in self.rows if row.mounts)}))
+
+    def with_rows(self, rows: Iterable[HostRow]) -> "Hosts":
+        """These hosts and others, which win where both name the same one."""
+        rows = tuple(rows)
+        named = {row.pattern for row in rows}
+        return Hosts((*rows, *(r for r in self.rows if r.pattern not in named)), self.own)
 
     def with_endpoint(self, endpoint: str, provider: str) -> "Hosts":
         """These hosts and an own model server at ``host:port`` that speaks a provider's API.
 
         Raises ValueError where the provider is unknown or the endpoint has no port.
         """
-        api = APIS.get(provider)
-        if api is None:
-            raise ValueError(f"provider {provider!r} of endpoint {endpoint!r} is unknown: use one of {sorted(APIS)}")
+        mounts = self.own.get(provider) or next((r.mounts for r in self.rows if r.provider == provider), ())
+        if not mounts:
+            raise ValueError(
+                f"provider {provider!r} of endpoint {endpoint!r} is unknown: use one of {', '.join(self.kinds())}"
+            )
         host, colon, port = endpoint.rpartition(":")
         if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
             raise ValueError(f"endpoint {endpoint!r} is not an address: write host:port")
-        row = HostRow(pattern=f"{host.lower().rstrip('.')}:{int(port)}", api=api, source="configuration")
-        return Hosts((row, *(r for r in self.rows if r.pattern != row.pattern)))
+        own = tuple(replace(mount, provider=provider) for mount in mounts) if provider in self.own else mounts
+        row = HostRow(f"{host.lower().rstrip('.')}:{int(port)}", provider, own, "configuration")
+        return self.with_rows([row])
 
     def for_base_url(self, path: str) -> tuple[HostRow, str] | None:
         """The row that a base-url path such as ``/openai/v1/models`` stands for, and the path without that prefix."""
@@ -224,7 +210,21 @@ class Hosts:
         return (row, f"/{rest}") if row and slash and path.startswith("/") else None
 
 
+_REMEMBERED = 1024
+"""Host names whose row is remembered."""
 _PORT = re.compile(r":[0-9]*\Z")
+
+
+def _plain_tail(row: HostRow) -> bool:
+    return "*" not in row.pattern[2:]
+
+
+def _host_pattern(pattern: str) -> str:
+    """A regular expression for a host pattern: a leading ``*.`` is any labels, another ``*`` stays within one."""
+    head = ""
+    if pattern.startswith("*."):
+        head, pattern = r"(?:[a-z0-9_-]+\.)+", pattern[2:]
+    return head + re.escape(pattern).replace(r"\*", "[a-z0-9-]+")
 
 
 def _name(host: str) -> str:
@@ -233,19 +233,24 @@ def _name(host: str) -> str:
 
 
 _SLASHES = re.compile(r"/{2,}")
+_ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
 
 
 def _plain_path(path: str) -> str | None:
-    """The path without query, repeated and closing slashes; None where two servers could read it differently."""
+    """The path without query, repeated and closing slashes, decoded but for ``%2F``, which stays.
+
+    None where two servers could read it differently.
+    """
     path = path.partition("?")[0].partition("#")[0]
     if not path.startswith("/"):
         return None
     path = _SLASHES.sub("/", path)
     if len(path) > 1:
         path = path.removesuffix("/")
-    decoded = unquote(path)
-    if decoded.count("/") != path.count("/") or not decoded.isprintable() or "\\" in decoded or "%" in decoded:
+    pieces = [unquote(piece) for piece in _ENCODED_SLASH.split(path)]
+    if any(not piece.isprintable() or "\\" in piece or "%" in piece for piece in pieces):
         return None
-    if not {".", ".."}.isdisjoint(segment.partition(";")[0] for segment in decoded.split("/")):
+    segments = (segment.partition(";")[0] for piece in pieces for segment in piece.split("/"))
+    if not {".", ".."}.isdisjoint(segments):
         return None
-    return decoded
+    return "%2F".join(pieces)

@@ -1,83 +1,61 @@
 """What a call costs: rates looked up in a snapshot of price data, whole numbers from end to end.
 
-Rates are nano-USD per million tokens, costs nano-USD. A snapshot is canonical JSON named by the SHA-256 of its bytes:
+Rates are nano-USD per million tokens or units, costs nano-USD. A snapshot is lines of canonical JSON, named by the
+SHA-256 of its bytes: a head, then for every provider of the head, in its order, its models, one a line.
 
-    {"format": 1, "generated": text, "source": text, "providers": {id: PROVIDER}}
-    PROVIDER  {"cache_writes": "asked" | "always", "fallback": [provider id], "models": [MODEL]}; the first match wins
+    HEAD      {"format": 2, "generated": text, "source": text, "providers": {id: PROVIDER}}
+    PROVIDER  {"cache_writes": "asked" | "always", "fallback": [provider id], "models": count}; the first match wins.
+              The id "openai@*.example.com" holds what a contract changes for calls to such hosts
     MODEL     {"id", "match": CLAUSE, "prices": [ENTRY], "tiers": {word: [ENTRY]}, "max_output", "context", "image",
-              "limits": text, "suggest": bool}, or {"id", "match", "unpriced": why}
+              "limits": text, "suggest": bool, "uplift": bool, "source": text}, or {"id", "match", "unpriced": why}
     CLAUSE    {"equals" | "starts_with" | "ends_with" | "contains" | "regex": text} or {"or" | "and": [CLAUSE]}
-    ENTRY     {"when": {} | {"from": "2026-10-12"} | {"daily": ["16:30:00", "00:30:00"]}, "rates": {class: RATE}}; UTC
+    ENTRY     {"when": {} | {"from": "2026-10-12"} | {"daily": ["16:30:00", "00:30:00"]}, "rates": {class: RATE},
+              "units": {unit: rate}, "list": {class: RATE}, "list_units": {unit: rate}}; UTC
     RATE      rate, or [rate, [tokens, rate], …]: a call with more input tokens than that pays that rate for all of them
 
 Of `prices` the last entry whose time has come counts, else the first. A tier states only what differs from it, and of
 its entries the first whose time has come wins, class by class. These are the rules of genai-prices, whose data it is.
+`list` is the provider's own price where a contract states another.
+
+A provider's models are read when one of them is first asked for, and the rest of a model when it is: what is never
+asked for costs its bytes.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
+from fnmatch import fnmatchcase
 from typing import Any, NoReturn, Self
 
-from wfb_core.money import round_div
-from wfb_core.usage import Usage
+from wfb_core.model_names import HUGGING_FACE, names, routed
+from wfb_core.rates import CLASSES, PER, Cost, Rates, cost, unpriced
+from wfb_core.usage import UNITS
 
-FORMAT = 1
+__all__ = [
+    "FORMAT",
+    "PER",
+    "STANDARD_TIERS",
+    "Cost",
+    "ModelPrice",
+    "PriceBook",
+    "Rates",
+    "cost",
+    "unpriced",
+    "uplifted",
+]
+
+FORMAT = 2
 """The snapshot format that this module reads."""
-PER = 1_000_000
-"""Tokens that a rate is stated for."""
-STANDARD_TIERS = frozenset({None, "", "default", "standard", "auto", "standard_only"})
-"""Words for the service tier that everybody gets: OpenAI's and Anthropic's own."""
+STANDARD_TIERS = frozenset({None, "", "default", "standard", "auto", "standard_only", "on_demand"})
+"""Words for the service tier that everybody gets: the providers' own, and ``on_demand`` for Groq's and Vertex's."""
 
 _DAY, _MINUTE = 86_400, 60
 _CACHED = 512
-_LONGEST_NAME = 256
-_HIGHEST_RATE = 10**16
-_COMPACT_DATE = re.compile(r"-(20\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """What each class of tokens costs, in nano-USD per million; reasoning is paid as output."""
-
-    input: int
-    cache_read: int
-    cache_write: int
-    cache_write_1h: int
-    output: int
-
-    @classmethod
-    def flat(cls, input_rate: int, output_rate: int) -> Self:
-        """One rate for all input, one for all output: what a budget states for a model that nobody prices."""
-        return cls(input_rate, input_rate, input_rate, input_rate, output_rate)
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """A cost in nano-USD; the total is exact, its parts are rounded one by one for display and need not add up."""
-
-    total: int
-    input: int
-    """Input that no cache served or stored."""
-    cache_read: int
-    cache_write: int
-    output: int
-
-
-def cost(usage: Usage, rates: Rates) -> Cost:
-    """The cost of a usage: products summed first, rounded half up once."""
-    fresh = usage.input_tokens - usage.cache_read_tokens - usage.cache_write_tokens
-    parts = (
-        fresh * rates.input,
-        usage.cache_read_tokens * rates.cache_read,
-        (usage.cache_write_tokens - usage.cache_write_1h_tokens) * rates.cache_write
-        + usage.cache_write_1h_tokens * rates.cache_write_1h,
-        usage.output_tokens * rates.output,
-    )
-    return Cost(round_div(sum(parts), PER), *(round_div(part, PER) for part in parts))
+_LONGEST_NAME = 512
+_HIGHEST_RATE = 10**17
 
 
 Steps = tuple[tuple[int, Rates], ...]
@@ -109,6 +87,10 @@ class ModelPrice:
     limits_source: str = ""
     every_tier: bool = False
     """Whether the standard rates are meant for any tier: told prices do not know tiers."""
+    source: str = ""
+    """The data that its rates are from, with its version; a contract's file and line."""
+    uplift: bool = False
+    """Whether a host that keeps data in its region charges more for the model: `uplifted`."""
 
     @classmethod
     def flat(cls, rates: Rates, model: str = "", *, max_output: int | None = None, context: int | None = None) -> Self:
@@ -136,25 +118,33 @@ class ModelPrice:
         steps = self.steps(tier)
         if steps is None:
             return None
-        reach = [r for start, r in steps if input_tokens is None or input_tokens > start]
-        if len(reach) == 1:
-            return reach[0]
-        return Rates(
-            max(r.input for r in reach),
-            max(r.cache_read for r in reach),
-            max(r.cache_write for r in reach),
-            max(r.cache_write_1h for r in reach),
-            max(r.output for r in reach),
-        )
+        return Rates.dearest(tuple(r for start, r in steps if input_tokens is None or input_tokens > start))
+
+
+def uplifted(price: ModelPrice, percent: int) -> ModelPrice:
+    """The price at a host that adds a percentage to the rates of some models, such as `HostRow.rates_uplift_percent`.
+
+    The same price where the percentage is zero, or the model is not one of those. Contract prices for a host say all
+    and are not raised. Rates for tokens rise, rounded up; fees for units do not.
+    """
+    if not percent or not price.uplift:
+        return price
+    standard, *others = (
+        tuple((start, rates.times(100 + percent, 100)) for start, rates in steps)
+        for steps in (price.standard, *price.tiers.values())
+    )
+    return replace(
+        price,
+        standard=standard,
+        tiers=dict(zip(price.tiers, others, strict=True)),
+        source=f"{price.source}, and {percent}% that the host adds",
+    )
 
 
 # -- the snapshot as it is held
 
 _Clause = tuple[str, Any]
 _Rate = tuple[tuple[int, int], ...]
-_CLASSES = ("input", "cache_read", "cache_write", "cache_write_1h", "output")
-_FALLS_TO = {"cache_read": "input", "cache_write": "input", "cache_write_1h": "cache_write", "output": "input"}
-"""A class without a rate pays the rate of the class it is part of; output pays the input's: never nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +165,21 @@ class _When:
 class _Entry:
     when: _When
     rates: dict[str, _Rate]
+    units: dict[str, int] = field(default_factory=dict)
+    list_rates: dict[str, _Rate] = field(default_factory=dict)
+    list_units: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def contract(self) -> bool:
+        return bool(self.list_rates or self.list_units)
+
+    def listed(self) -> "_Entry":
+        """This entry as the provider's list has it."""
+        return _Entry(self.when, self.list_rates, self.list_units) if self.contract else self
+
+    def over(self, base: "_Entry") -> "_Entry":
+        """This entry where it states something, else another."""
+        return _Entry(base.when, base.rates | self.rates, base.units | self.units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +194,8 @@ class _Model:
     image: int | None = None
     limits: str = ""
     suggest: bool = False
+    uplift: bool = False
+    source: str = ""
 
     @property
     def period(self) -> int:
@@ -197,14 +204,82 @@ class _Model:
         return _MINUTE if any(e.when.daily for e in entries) else _DAY
 
 
-@dataclass(frozen=True, slots=True)
 class _Provider:
-    bills_writes: bool
-    fallback: tuple[str, ...]
-    models: tuple[_Model, ...]
+    """A provider's models: held as bytes, indexed by name at first use, each read at its own."""
+
+    def __init__(self, name: str, head: Mapping[str, Any], lines: tuple[bytes, ...]) -> None:
+        where = f"providers.{name}"
+        writes = head.get("cache_writes")
+        if writes not in ("asked", "always"):
+            _fail(f"{where}.cache_writes", writes, '"asked" or "always" is expected')
+        fallback = _list(head.get("fallback", []), f"{where}.fallback")
+        self.id = name
+        self.bills_writes = writes == "always"
+        self.fallback = tuple(_text(f, f"{where}.fallback[{i}]") for i, f in enumerate(fallback))
+        self._lines = lines
+        self._read: dict[int, _Model] = {}
+        self._named: dict[str, int] | None = None
+        self._others: list[tuple[int, _Clause]] = []
+        self._suggested: list[int] = []
 
     def match(self, name: str) -> _Model | None:
-        return next((m for m in self.models if _matches(m.match, name)), None)
+        """The first model whose clause a name satisfies."""
+        named = self._index() if self._named is None else self._named
+        best = named.get(name, len(self._lines))
+        for place, clause in self._others:
+            if place >= best:
+                break
+            if _matches(clause, name):
+                best = place
+                break
+        return self._model(best) if best < len(self._lines) else None
+
+    def models(self) -> tuple[_Model, ...]:
+        """All of them; raises ValueError where one cannot be read."""
+        return tuple(map(self._model, range(len(self._lines))))
+
+    def suggested(self) -> tuple[_Model, ...]:
+        """Those worth suggesting."""
+        if self._named is None:
+            self._index()
+        return tuple(map(self._model, self._suggested))
+
+    def _model(self, place: int) -> _Model:
+        found = self._read.get(place)
+        if found is None:
+            where = f"providers.{self.id}.models[{place}]"
+            found = self._read[place] = _model(_document(self._lines[place], where), where)
+        return found
+
+    def _index(self) -> dict[str, int]:
+        named: dict[str, int] = {}
+        others: list[tuple[int, _Clause]] = []
+        suggested: list[int] = []
+        for place, line in enumerate(self._lines):
+            where = f"providers.{self.id}.models[{place}]"
+            document = _mapping(_document(line, where), where)
+            match = _clause(document.get("match"), f"{where}.match")
+            exact, rest = _exact(match)
+            for name in exact:
+                named.setdefault(name, place)
+            if rest is not None:
+                others.append((place, rest))
+            if document.get("suggest"):
+                suggested.append(place)
+        self._others, self._suggested, self._named = others, suggested, named
+        return named
+
+
+def _exact(clause: _Clause) -> tuple[list[str], _Clause | None]:
+    """The names that a clause spells out, and what else it says."""
+    word, value = clause
+    if word == "equals":
+        return [value], None
+    if word != "or":
+        return [], clause
+    spelled = [c[1] for c in value if c[0] == "equals"]
+    rest = tuple(c for c in value if c[0] != "equals")
+    return spelled, ("or", rest) if rest else None
 
 
 class PriceBook:
@@ -212,7 +287,8 @@ class PriceBook:
 
     def __init__(self, providers: Mapping[str, _Provider], version: str, source: str, generated: str) -> None:
         self._providers = providers
-        self._found: dict[tuple[str, str], tuple[float, float, ModelPrice | None]] = {}
+        self._hosts = {p: tuple(k for k in providers if k.startswith(f"{p}@")) for p in providers if "@" not in p}
+        self._found: dict[tuple[str, str, str], tuple[float, float, ModelPrice | None]] = {}
         self.version = version
         """SHA-256 of the snapshot's bytes, in hexadecimal."""
         self.source = source
@@ -222,34 +298,50 @@ class PriceBook:
 
     @classmethod
     def from_snapshot(cls, snapshot: bytes) -> Self:
-        """Reads a snapshot; raises ValueError naming the field for anything that is not one, whole."""
-        try:
-            document = json.loads(snapshot, parse_float=_no_float, parse_constant=_no_float)
-        except (ValueError, RecursionError) as e:
-            raise ValueError(f"price snapshot: not JSON as it was written ({e}); compile it anew") from None
-        top = _mapping(document, "the document")
+        """Reads a snapshot's head; raises ValueError naming the field for anything that is not one, whole.
+
+        Models are read when they are asked for: whoever did not make the snapshot, or hash it, calls `check` first.
+        """
+        head, *lines = snapshot.split(b"\n")
+        top = _mapping(_document(head, "the head"), "the head")
         if top.get("format") != FORMAT:
             _fail("format", top.get("format"), f"this version reads format {FORMAT}; compile it anew")
-        try:
-            providers = {
-                name: _provider(value, f"providers.{name}")
-                for name, value in _mapping(top.get("providers"), "providers").items()
-            }
-        except RecursionError:
-            raise ValueError("price snapshot: providers is nested too deeply; compile it anew") from None
+        providers: dict[str, _Provider] = {}
+        place = 0
+        for name, value in _mapping(top.get("providers"), "providers").items():
+            document = _mapping(value, f"providers.{name}")
+            count = _whole(document.get("models"), f"providers.{name}.models")
+            if place + count > len(lines):
+                _fail(f"providers.{name}.models", count, f"{len(lines) - place} lines follow; compile it anew")
+            providers[name] = _Provider(name, document, tuple(lines[place : place + count]))
+            place += count
+        if place != len(lines):
+            _fail("the number of lines", len(lines), f"{place} models are expected; compile it anew")
         source, generated = (_text(top.get(key), key) for key in ("source", "generated"))
         return cls(providers, hashlib.sha256(snapshot).hexdigest(), source, generated)
 
-    def find(self, provider: str, model: str, at: float) -> ModelPrice | None:
-        """The price of a model at a time in Unix seconds; None where none is known, which is never zero."""
-        key = provider, model
+    def check(self) -> Self:
+        """This book, every model of it read; raises ValueError naming the field where one is damaged."""
+        for provider in self._providers.values():
+            provider.models()
+            provider.suggested()
+        return self
+
+    def find(self, provider: str, model: str, at: float, host: str = "") -> ModelPrice | None:
+        """The price of a model at a time in Unix seconds; None where none is known, which is never zero.
+
+        `host` is where the call goes: a contract may state a price for it alone.
+        """
+        key = provider, model, host
         known = self._found.get(key)
         if known is not None and known[0] <= at < known[1]:
             return known[2]
-        home, entry = self._entry(provider, model)
+        home, entry = self._entry(provider, model, host)
         period = entry.period if entry is not None else _DAY
         start = at // period * period
-        price = None if entry is None or entry.unpriced else self._resolve(provider, home, entry, at)
+        price = None
+        if home is not None and entry is not None and not entry.unpriced:
+            price = self._resolve(provider, routed(provider, model)[0], home, entry, at)
         if len(model) <= _LONGEST_NAME:
             if len(self._found) >= _CACHED:
                 self._found.clear()
@@ -258,11 +350,14 @@ class PriceBook:
 
     def why_unpriced(self, provider: str, model: str) -> str:
         """Why `find` has no price, in a sentence; empty where it has one."""
-        if provider not in self._providers:
-            return f"the price list ({self.source}) has no provider {provider!r}"
+        billed_by, name = routed(provider, model)
+        if billed_by not in self._providers:
+            if provider == HUGGING_FACE and billed_by == provider:
+                return f"the router picks who serves {model!r}: name the provider, such as {model + ':together'!r}"
+            return f"the price list ({self.source}) has no provider {billed_by!r}"
         _, entry = self._entry(provider, model)
         if entry is None:
-            return f"the price list ({self.source}) has no model of {provider} that matches {model!r}"
+            return f"the price list ({self.source}) has no model of {billed_by} that matches {name!r}"
         return entry.unpriced
 
     def cheaper(self, provider: str, model: str, at: float) -> tuple[str, ...]:
@@ -273,8 +368,8 @@ class PriceBook:
             return ()
         top = price.standard[0][1]
         found: list[tuple[int, int, str]] = []
-        for entry in known.models:
-            other = self.find(provider, entry.id, at) if entry.suggest else None
+        for entry in known.suggested():
+            other = self.find(provider, entry.id, at)
             if other is None or other.model == price.model:
                 continue
             rates = other.standard[0][1]
@@ -284,14 +379,18 @@ class PriceBook:
 
     def providers(self) -> tuple[str, ...]:
         """The providers it has prices for."""
-        return tuple(self._providers)
+        return tuple(self._hosts)
 
     def models(self, provider: str) -> tuple[str, ...]:
         """The price list's names of the models of a provider that have a price, as a call could ask for them."""
         known = self._providers.get(provider)
         if known is None:
             return ()
-        return tuple(m.id for m in known.models if not m.unpriced and known.match(m.id.lower()) is m)
+        return tuple(m.id for m in known.models() if not m.unpriced and known.match(m.id.lower()) is m)
+
+    def hosts(self, provider: str) -> tuple[str, ...]:
+        """The patterns of hosts that a contract states prices of a provider for."""
+        return tuple(key.partition("@")[2] for key in self._hosts.get(provider, ()))
 
     def changes(self, provider: str, model: str) -> tuple[float, ...]:
         """The times in Unix seconds at which a model's price changed or will, ascending."""
@@ -301,55 +400,67 @@ class PriceBook:
         entries = [*entry.prices, *(e for tier in entry.tiers.values() for e in tier)]
         return tuple(sorted({e.when.since for e in entries if e.when.since != float("-inf")}))
 
-    def _entry(self, provider: str, model: str) -> tuple[_Provider | None, _Model | None]:
+    def _entry(self, provider: str, model: str, host: str = "") -> tuple[_Provider | None, _Model | None]:
         """The entry that a name leads to, and the provider it is from."""
+        provider, model = routed(provider, model)
         known = self._providers.get(provider)
         if known is None or len(model) > _LONGEST_NAME:
             return None, None
-        name = model.lower()
-        dashed = _COMPACT_DATE.sub(_dash, name)
-        for text in dict.fromkeys((name, dashed)):
-            for home in (known, *(self._providers[f] for f in known.fallback if f in self._providers)):
+        special = self._hosts.get(provider, ()) if host else ()
+        homes = [self._providers[key] for key in special if fnmatchcase(host.lower(), key.partition("@")[2])]
+        homes += [known, *(self._providers[f] for f in known.fallback if f in self._providers)]
+        for text in dict.fromkeys(names(provider, model)):
+            for home in homes:
                 entry = home.match(text)
                 if entry is not None:
                     return home, entry
         return None, None
 
-    def _resolve(self, provider: str, home: _Provider | None, entry: _Model, at: float) -> ModelPrice:
+    def _resolve(self, provider: str, billed_by: str, home: _Provider, entry: _Model, at: float) -> ModelPrice:
         standard = next((e for e in reversed(entry.prices) if e.when.active(at)), entry.prices[0])
-        own = self._providers[provider]
         tiers: dict[str, Steps] = {}
         # Another provider's tiers say nothing about this one's.
-        for word, variants in entry.tiers.items() if home is own else ():
+        for word, variants in entry.tiers.items() if home.id.partition("@")[0] == billed_by else ():
             active = [v for v in variants if v.when.active(at)]
             if not active:
                 continue
-            merged = dict(standard.rates)
+            merged, listed = standard, standard.listed()
             for variant in reversed(active):
-                merged.update(variant.rates)
-            tiers[word] = _steps(merged)
+                merged, listed = variant.over(merged), variant.listed().over(listed)
+            contract = standard.contract or any(v.contract for v in active)
+            tiers[word] = _steps(merged, listed if contract else None)
         return ModelPrice(
             provider,
             entry.id,
             self.version,
-            _steps(standard.rates),
+            _steps(standard, standard.listed() if standard.contract else None),
             tiers,
             entry.max_output,
             entry.context,
             entry.image,
-            own.bills_writes,
+            self._providers[billed_by].bills_writes,
             standard.when.text,
             entry.limits,
+            source=entry.source or self.source,
+            uplift=entry.uplift and "@" not in home.id,
         )
 
 
-def _steps(rates: Mapping[str, _Rate]) -> Steps:
+def _steps(entry: _Entry, listed: _Entry | None = None) -> Steps:
     """The rates of all classes at every threshold that any of them has."""
-    full = dict(rates)
-    for name in _CLASSES[1:]:
-        full.setdefault(name, full[_FALLS_TO[name]])
-    starts = sorted({start for rate in full.values() for start, _ in rate})
-    return tuple((start, Rates(*(_at(full[name], start) for name in _CLASSES))) for start in starts)
+    every = [*entry.rates.values(), *(listed.rates.values() if listed is not None else ())]
+    starts = sorted({-1, *(start for rate in every for start, _ in rate)})
+    return tuple((start, _rates_at(entry, start, listed)) for start in starts)
+
+
+def _rates_at(entry: _Entry, start: int, listed: _Entry | None) -> Rates:
+    rates = {name: _at(rate, start) for name, rate in entry.rates.items()}
+    return Rates(
+        **({"input": 0} | rates),
+        units=tuple(sorted(entry.units.items())),
+        tokens_priced="input" in rates,
+        listed=None if listed is None else _rates_at(listed, start, None),
+    )
 
 
 def _at(rate: _Rate, start: int) -> int:
@@ -375,21 +486,18 @@ def _matches(clause: _Clause, name: str) -> bool:
             return all(_matches(c, name) for c in value)
 
 
-def _dash(found: re.Match[str]) -> str:
-    """``-20251211`` as ``-2025-12-11``, the form the data knows; routers send the other."""
-    year, month, day = (int(found.group(i)) for i in (1, 2, 3))
-    try:
-        date(year, month, day)
-    except ValueError:
-        return found.group(0)
-    return f"-{year:04d}-{month:02d}-{day:02d}"
-
-
 # -- reading the snapshot: every value is checked once, here
 
 
 def _fail(where: str, value: object, expected: str) -> NoReturn:
     raise ValueError(f"price snapshot: {where} is {repr(value)[:80]}: {expected}")
+
+
+def _document(line: bytes, where: str) -> object:
+    try:
+        return json.loads(line, parse_float=_no_float, parse_constant=_no_float)
+    except (ValueError, RecursionError) as e:
+        raise ValueError(f"price snapshot: {where}: not JSON as it was written ({e}); compile it anew") from None
 
 
 def _no_float(text: str) -> NoReturn:
@@ -414,20 +522,6 @@ def _whole(value: object, where: str, highest: int = _HIGHEST_RATE) -> int:
     return value
 
 
-def _provider(value: object, where: str) -> _Provider:
-    document = _mapping(value, where)
-    writes = document.get("cache_writes")
-    if writes not in ("asked", "always"):
-        _fail(f"{where}.cache_writes", writes, '"asked" or "always" is expected')
-    fallback = _list(document.get("fallback", []), f"{where}.fallback")
-    models = _list(document.get("models"), f"{where}.models")
-    return _Provider(
-        writes == "always",
-        tuple(_text(f, f"{where}.fallback[{i}]") for i, f in enumerate(fallback)),
-        tuple(_model(m, f"{where}.models[{i}]") for i, m in enumerate(models)),
-    )
-
-
 def _model(value: object, where: str) -> _Model:
     document = _mapping(value, where)
     name = _text(document.get("id"), f"{where}.id")
@@ -437,21 +531,35 @@ def _model(value: object, where: str) -> _Model:
         return _Model(name, match, why or _fail(f"{where}.unpriced", why, "a reason is expected"))
     prices = _entries(document.get("prices"), f"{where}.prices")
     for i, entry in enumerate(prices):
-        if "input" not in entry.rates:
-            _fail(f"{where}.prices[{i}].rates", sorted(entry.rates), "an input rate is expected")
+        if "input" not in entry.rates and (entry.rates or not entry.units):
+            _fail(f"{where}.prices[{i}].rates", sorted(entry.rates), "an input rate, or units alone, is expected")
     tiers = {
         word: _entries(variants, f"{where}.tiers.{word}")
         for word, variants in _mapping(document.get("tiers", {}), f"{where}.tiers").items()
     }
-    limits = {
+    most = {
         key: None if document.get(key) is None else _whole(document[key], f"{where}.{key}")
         for key in ("max_output", "context", "image")
     }
-    suggest = document.get("suggest", False)
-    if not isinstance(suggest, bool):
-        _fail(f"{where}.suggest", suggest, "true or false is expected")
-    source = _text(document.get("limits", ""), f"{where}.limits")
-    return _Model(name, match, "", prices, tiers, **limits, limits=source, suggest=suggest)
+    flags = {key: document.get(key, False) for key in ("suggest", "uplift")}
+    for key, flag in flags.items():
+        if not isinstance(flag, bool):
+            _fail(f"{where}.{key}", flag, "true or false is expected")
+    limits, source = (_text(document.get(key, ""), f"{where}.{key}") for key in ("limits", "source"))
+    return _Model(
+        name,
+        match,
+        "",
+        prices,
+        tiers,
+        most["max_output"],
+        most["context"],
+        most["image"],
+        limits,
+        flags["suggest"],
+        flags["uplift"],
+        source,
+    )
 
 
 def _entries(value: object, where: str) -> tuple[_Entry, ...]:
@@ -463,14 +571,23 @@ def _entries(value: object, where: str) -> tuple[_Entry, ...]:
 
 def _entry(value: object, where: str) -> _Entry:
     document = _mapping(value, where)
-    rates = _mapping(document.get("rates"), f"{where}.rates")
-    for name in rates:
-        if name not in _CLASSES:
-            _fail(f"{where}.rates", name, f"one of {', '.join(_CLASSES)} is expected")
     return _Entry(
         _when(document.get("when", {}), f"{where}.when"),
-        {name: _rate(rate, f"{where}.rates.{name}") for name, rate in rates.items()},
+        _known(document, "rates", CLASSES, _rate, where),
+        _known(document, "units", tuple(UNITS), _whole, where),
+        _known(document, "list", CLASSES, _rate, where),
+        _known(document, "list_units", tuple(UNITS), _whole, where),
     )
+
+
+def _known[T](
+    document: Mapping[str, Any], key: str, names: tuple[str, ...], read: Callable[[object, str], T], where: str
+) -> dict[str, T]:
+    rates = _mapping(document.get(key, {}), f"{where}.{key}")
+    for name in rates:
+        if name not in names:
+            _fail(f"{where}.{key}", name, f"one of {', '.join(names)} is expected")
+    return {name: read(rate, f"{where}.{key}.{name}") for name, rate in rates.items()}
 
 
 def _rate(value: object, where: str) -> _Rate:
@@ -517,13 +634,20 @@ def _second(text: str) -> float:
 
 
 def _clause(value: object, where: str) -> _Clause:
+    try:
+        return _read_clause(value, where)
+    except RecursionError:
+        _fail(where, "a clause", "it is nested too deeply; compile it anew")
+
+
+def _read_clause(value: object, where: str) -> _Clause:
     document = _mapping(value, where)
     if len(document) != 1:
         _fail(where, document, "one clause is expected")
     word, operand = next(iter(document.items()))
     match word:
         case "or" | "and":
-            return word, tuple(_clause(c, f"{where}.{word}[{i}]") for i, c in enumerate(_list(operand, where)))
+            return word, tuple(_read_clause(c, f"{where}.{word}[{i}]") for i, c in enumerate(_list(operand, where)))
         case "regex":
             try:
                 return word, re.compile(_text(operand, f"{where}.regex"))

@@ -37,11 +37,13 @@ class Certificates:
         context.use_privatekey(crypto.PKey.from_cryptography_key(serialization.load_pem_private_key(key, None)))  # type: ignore[arg-type]
         context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
         context.set_session_id(b"wfb")
-        context.set_alpn_select_callback(_http1)
+        context.set_alpn_select_callback(_choose)
         return context
 
 
-def _http1(_conn: SSL.Connection, offers: list[bytes]) -> Any:
-    if b"http/1.1" in offers:
-        return b"http/1.1"
+def _choose(_conn: SSL.Connection, offers: list[bytes]) -> Any:
+    """HTTP/1.1 wherever the client can: it costs a third less here. Only gRPC clients offer nothing but HTTP/2."""
+    for protocol in (b"http/1.1", b"h2"):
+        if protocol in offers:
+            return protocol
     return SSL.NO_OVERLAPPING_PROTOCOLS  # pyOpenSSL's sentinel: the answer carries no ALPN

@@ -39,6 +39,8 @@ class Config:
     """`http://host:port` through which everything leaves."""
     connect_to: dict[str, str] = field(default_factory=dict)
     """`host:port` → `host:port`: where to connect instead; the name is verified all the same."""
+    hosts: str | None = None
+    """TOML file of hosts in addition to the known ones."""
     endpoints: tuple[Endpoint, ...] = ()
     bills_cut_streams_whole: dict[str, bool] = field(default_factory=dict)
     """By provider: whether a stream that its client leaves is billed to its end; overrides the host table."""
@@ -61,6 +63,7 @@ _KINDS = {
     "holder_prefix": _Kind((str,), "a prefix: write a string"),
     "upstream_ca": _PATH,
     "ledger_ca": _PATH,
+    "hosts": _PATH,
     "upstream_proxy": _Kind((str, type(None)), "a proxy: write http://host:port"),
     "connect_to": _Kind((dict,), 'a table of addresses: write {"host:port": "host:port"}'),
     "endpoints": _Kind(

@@ -20,16 +20,21 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import HTTPMode
 
 from wfb_core import reasons
+from wfb_core.dialects import SOCKETS
 from wfb_core.hosts import FREE, METERED, UNMETERED, HostRow, Route
 from wfb_core.settle import COMPLETE, CUT, FAILED
 from wfb_core.settle import LEFT as CLIENT_LEFT
 from wfb_sidecar.body_gate import FREE as PASSES_GATE
 from wfb_sidecar.body_gate import LARGEST, UNKNOWN
-from wfb_sidecar.calls import Admitted, Call, Refused
+from wfb_sidecar.books import Refused
+from wfb_sidecar.call import Call
+from wfb_sidecar.calls import Admitted
 from wfb_sidecar.corked import CorkedWriter
 from wfb_sidecar.house import House
 from wfb_sidecar.providers import find, refusal_dialect
+from wfb_sidecar.sockets import Socket
 from wfb_sidecar.stream import GROWN, LEFT, SENT, MeteredLayer, Root, trust_own_messages
+from wfb_sidecar.websocket import CLOSE, INTERNAL_ERROR, POLICY_VIOLATION
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +88,7 @@ class Relay(server.LiveConnectionHandler):
         self._house = house
         self._base_url = target is None and mode is HTTPMode.transparent
         self._calls: dict[str, Call] = {}
+        self._sockets: dict[str, Socket] = {}
         self._reading_on: set[str] = set()
         self._idle = asyncio.Event()
         self._rooms: dict[str, int] = {}
@@ -131,6 +137,8 @@ class Relay(server.LiveConnectionHandler):
             task.cancel()
         if rest:
             await asyncio.wait(rest)
+        for socket in self._sockets.values():
+            socket.end()
         for call in self._calls.values():  # whatever became of its flow, a hold is never forgotten
             self._house.calls.finish(call, CLIENT_LEFT)
         for room in self._rooms.values():
@@ -229,6 +237,9 @@ class Relay(server.LiveConnectionHandler):
         # A TLS hook that fails leaves no context behind, and mitmproxy then closes the connection.
 
     def _refuse_after_failure(self, flow: http.HTTPFlow) -> None:
+        if flow.websocket is not None:
+            flow.metadata[CLOSE] = INTERNAL_ERROR, "the sidecar failed inside; the socket was closed"
+            return
         call: Call | None = flow.metadata.get("call")
         if call is not None and not call.forwarded:
             self._house.calls.finish(call, FAILED)
@@ -247,14 +258,14 @@ class Relay(server.LiveConnectionHandler):
         """Shows the client a certificate of our own for the host it asked for."""
         host = data.context.server.address[0] if data.context.server.address else ""
         data.ssl_conn = self._house.certificates.connection(host)
-        data.conn.alpn_offers = [b"http/1.1"]
+        data.conn.alpn_offers = [b"http/1.1", b"h2"]
 
     def tls_start_server(self, data: mitm_tls.TlsData) -> None:
         """Verifies the provider: chain and name."""
         assert isinstance(data.conn, Server)
         assert data.conn.address is not None
         name = data.conn.sni or data.conn.address[0]
-        data.ssl_conn = self._house.upstream_tls.connection(name)
+        data.ssl_conn = self._house.upstream_tls.connection(name, http2=self.client.alpn == b"h2")
 
     def tls_failed_client(self, data: mitm_tls.TlsData) -> None:
         """A client that does not trust us is counted by host: the first thing to look at when calls fail."""
@@ -340,6 +351,9 @@ class Relay(server.LiveConnectionHandler):
             return
         row: HostRow = flow.metadata["row"]
         request = flow.request
+        if route.dialect in SOCKETS:
+            await self._open_socket(flow, row, route)
+            return
         flow.metadata[LEFT] = lambda: self._client_left(flow)
         try:
             outcome = await self._admit(flow, row, route)
@@ -363,6 +377,36 @@ class Relay(server.LiveConnectionHandler):
             request.headers["content-length"] = str(len(outcome.body))
         request.headers["accept-encoding"] = "identity"
         call.forwarded = True
+
+    async def _open_socket(self, flow: http.HTTPFlow, row: HostRow, route: Route) -> None:
+        """Holds money for a socket's first response, where its upgrade names the model."""
+        request = flow.request
+        provider = route.provider or row.provider
+        meter = SOCKETS[route.dialect or ""].open(request.path, plain_headers(request.headers), provider)
+        socket = self._sockets[flow.id] = Socket(self._house.calls, meter, provider)
+        refused = await socket.opening()
+        if refused is not None:
+            _answer(flow, refused)
+
+    def websocket_message(self, flow: http.HTTPFlow) -> Coroutine[Any, Any, None] | None:
+        """Meters one message; a client's may have to wait for money."""
+        socket = self._sockets.get(flow.id)
+        if socket is None or flow.websocket is None:
+            return None
+        message = flow.websocket.messages[-1]
+        if not message.from_client:
+            socket.received(message.content)
+            return None
+        return self._sent(flow, socket, message.content)
+
+    async def _sent(self, flow: http.HTTPFlow, socket: Socket, content: bytes) -> None:
+        refused = await socket.sent(content)
+        if refused is not None:
+            flow.metadata[CLOSE] = POLICY_VIOLATION, refused.message
+
+    def websocket_end(self, flow: http.HTTPFlow) -> None:
+        """The socket is closed."""
+        self._closed(flow)
 
     async def _admit(self, flow: http.HTTPFlow, row: HostRow, route: Route) -> Admitted | Refused | None:
         request = flow.request
@@ -403,7 +447,9 @@ class Relay(server.LiveConnectionHandler):
         flow.response.stream = tap
 
     def response(self, flow: http.HTTPFlow) -> None:
-        """The answer is whole."""
+        """The answer is whole; after the one that opens a socket its messages follow."""
+        if flow.websocket is not None:
+            return
         call: Call | None = flow.metadata.get("call")
         if call is not None and flow.response is not None:
             if not call.facts.stream:
@@ -460,6 +506,8 @@ class Relay(server.LiveConnectionHandler):
             self._leave_room(flow)
 
     def _closed(self, flow: http.HTTPFlow) -> None:
+        if (socket := self._sockets.pop(flow.id, None)) is not None:
+            socket.end()
         self._leave_room(flow)
         flow.request.data.content = None
         self._calls.pop(flow.id, None)
@@ -479,6 +527,8 @@ _HOOKS: dict[str, Callable[..., Any]] = {
     "responseheaders": Relay.responseheaders,
     "response": Relay.response,
     "error": Relay.error,
+    "websocket_message": Relay.websocket_message,
+    "websocket_end": Relay.websocket_end,
 }
 
 

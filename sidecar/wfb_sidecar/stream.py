@@ -13,14 +13,17 @@ from mitmproxy import http
 from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers.http import DropStream, HttpLayer, HttpStream
+from mitmproxy.proxy.layers.http import DropStream, HttpLayer, HttpStream, SendHttp
 from mitmproxy.proxy.layers.http._events import (  # the events have no public home
     RequestData,
     RequestEndOfMessage,
     RequestProtocolError,
+    ResponseEndOfMessage,
     ResponseProtocolError,
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook
+
+from wfb_sidecar.websocket import MeteredWebsocket
 
 LEFT = "on_client_left"
 """flow.metadata: called when the client leaves before its answer is whole; returns True to read the answer on."""
@@ -94,6 +97,16 @@ class MeteredStream(HttpStream):
             self.client_state = self.state_errored
             return False
         return (yield from super().check_killed(emit_error_hook))
+
+    def flow_done(self) -> layer.CommandGenerator[None]:
+        """As in the parent, with our WebSocket layer."""
+        if not self.flow.websocket:
+            yield from super().flow_done()
+            return
+        self.child_layer = MeteredWebsocket(self.context, self.flow)
+        self._handle_event: Any = self.passthrough
+        yield from self.child_layer.handle_event(events.Start())
+        yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
 
     _reads_on = False
 

@@ -39,8 +39,8 @@ class UpstreamTls:
             raise ValueError("the bundle of upstream roots holds no certificate")
         self._context = context
 
-    def connection(self, name: str) -> SSL.Connection:
-        """A connection in connect state that will accept only a certificate for `name`."""
+    def connection(self, name: str, *, http2: bool = False) -> SSL.Connection:
+        """A connection in connect state that will accept only a certificate for `name`; over HTTP/2 where asked for."""
         conn = SSL.Connection(self._context)
         lib: Any = SSL._lib  # type: ignore[attr-defined]  # noqa: SLF001 — pyOpenSSL has no public call for it
         param = lib.SSL_get0_param(conn._ssl)  # noqa: SLF001
@@ -55,6 +55,6 @@ class UpstreamTls:
             ok = lib.X509_VERIFY_PARAM_set1_ip(param, packed, len(packed))
         if ok != 1:
             raise ValueError(f"{name!r} cannot be verified as a host name")
-        conn.set_alpn_protos([b"http/1.1"])
+        conn.set_alpn_protos([b"h2"] if http2 else [b"http/1.1"])
         conn.set_connect_state()
         return conn

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from wfb_core import bounds
 from wfb_core.call import CallFacts
 from wfb_core.price import ModelPrice, Rates, cost
+from wfb_core.rates import OF_PARENT
 from wfb_core.usage import Usage
 
 NEAR = Rates(3_000_000_000, 300_000_000, 3_750_000_000, 6_000_000_000, 15_000_000_000)
@@ -124,6 +125,46 @@ class TestHold:
         assert bounds.minimum(facts, unknown) == bounds.hold(facts, unknown, tokens)
 
 
+class TestUnits:
+    """What is billed beside tokens."""
+
+    FEES = Rates(3_000_000_000, units=(("audio_input_ms", 100_000_000), ("requests", 12_000_000_000_000)))
+
+    def test_what_a_request_asks_for_is_held(self):
+        """Characters, searches and images at their rates; a unit without a rate is what tokens bound."""
+        rates = Rates(1_000_000_000, units=(("web_searches", 10_000_000_000_000),))
+        price = replace(PRICE, standard=((-1, rates),))
+        facts = replace(FACTS, units=(("images", 5), ("web_searches", 3)))
+
+        assert bounds.hold(facts, price, 0) == 2_176 * 1_000 + 3 * 10_000_000
+
+    def test_every_request_pays_its_fee(self):
+        """A fee for the request is in the hold though nothing in the request shows it."""
+        price = replace(PRICE, standard=((-1, self.FEES),))
+
+        assert bounds.hold(FACTS, price, 0) == 2_176 * 3_000 + 12_000_000
+
+    def test_a_recording_is_held_at_the_longest_its_bytes_can_last(self):
+        """Six kilobits a second, the least that a codec of speech takes; what the request says itself counts instead."""
+        whisper = ModelPrice.flat(Rates(0, units=(("audio_input_ms", 100_000_000),), tokens_priced=False), max_output=0)
+        facts = replace(FACTS, media=(("audio", 750_000),), cap=None)
+
+        assert bounds.input_tokens_bound(facts, whisper) == 0
+        assert bounds.output_bound(facts, whisper) == 0
+        assert bounds.hold(facts, whisper, 0) == 1_000_000 * 100
+        told = replace(facts, units=(("audio_input_ms", 60_000),))
+        assert bounds.hold(told, whisper, 0) == 60_000 * 100
+
+    def test_sound_is_held_at_its_own_rate_only_where_some_is_sent(self):
+        """Text to a model that hears pays for text."""
+        rates = Rates(1_000_000_000, audio_input=32_000_000_000, image_input=5_000_000_000)
+        price = replace(PRICE, standard=((-1, rates),))
+
+        assert bounds.hold(FACTS, price, 0) == 2_176 * 1_000
+        assert bounds.hold(replace(FACTS, media=(("audio", 9),)), price, 0) == 1_000_000 * 32_000
+        assert bounds.hold(replace(FACTS, media=(("image", 9),)), price, 0) == (2_176 + 1_632) * 5_000
+
+
 class TestHiddenOutput:
     @pytest.mark.parametrize(
         ("model", "reasoning", "hidden"),
@@ -170,7 +211,13 @@ class TestHiddenOutput:
 
 
 RATE = st.integers(0, 10**11)
-RATES = st.builds(Rates, RATE, RATE, RATE, RATE, RATE)
+OWN = RATE | st.just(OF_PARENT)
+UNIT_NAMES = ("audio_input_ms", "characters", "requests", "web_searches")
+RATES = st.builds(
+    lambda tokens, units: Rates(*tokens, units=tuple(sorted(units.items()))),
+    st.tuples(RATE, *[OWN] * 11),
+    st.dictionaries(st.sampled_from(UNIT_NAMES), RATE),
+)
 
 
 @st.composite
@@ -200,10 +247,15 @@ def calls(draw: st.DrawFn) -> CallFacts:
         messages=draw(st.integers(0, 500)),
         tools=draw(st.integers(0, 50)),
         media=draw(
-            st.lists(st.tuples(st.sampled_from(["image", "document"]), st.integers(0, 10**6)), max_size=3).map(tuple)
+            st.lists(st.tuples(st.sampled_from(["image", "document", "audio"]), st.integers(0, 10**6)), max_size=3).map(
+                tuple
+            )
         ),
         cache_write=hour or draw(st.booleans()),
         cache_write_1h=hour,
+        units=draw(
+            st.dictionaries(st.sampled_from(UNIT_NAMES), st.integers(0, 10**6)).map(lambda d: tuple(sorted(d.items())))
+        ),
     )
 
 
@@ -221,7 +273,28 @@ class TestProperties:
         writes = facts.cache_write or price.bills_writes
         written = data.draw(st.integers(0, tokens - read)) if writes else 0
         hour = data.draw(st.integers(0, written)) if facts.cache_write_1h else 0
-        usage = Usage(tokens, read, written, hour, data.draw(st.integers(0, output * facts.choices)))
+        kinds = {kind for kind, _ in facts.media}
+        heard = data.draw(st.integers(0, tokens)) if kinds & {"audio", "document"} else 0
+        seen = data.draw(st.integers(0, tokens - heard)) if kinds else 0
+        if kinds == {"audio"}:
+            seen = 0
+        written_out = data.draw(st.integers(0, output * facts.choices))
+        spoken = data.draw(st.integers(0, written_out))
+        usage = Usage(
+            tokens,
+            read,
+            written,
+            hour,
+            written_out,
+            data.draw(st.integers(0, written_out)),
+            audio_input_tokens=heard,
+            image_input_tokens=seen,
+            audio_cache_read_tokens=data.draw(st.integers(0, heard)),
+            image_cache_read_tokens=data.draw(st.integers(0, seen)),
+            audio_output_tokens=spoken,
+            image_output_tokens=data.draw(st.integers(0, written_out - spoken)),
+            units=tuple((name, data.draw(st.integers(0, count))) for name, count in facts.units),
+        )
         rates = price.rates_for(tokens, facts.tier)
 
         assert held is not None

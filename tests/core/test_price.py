@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wfb_core.price import ModelPrice, PriceBook, Rates, cost
+from wfb_core.price import ModelPrice, PriceBook, Rates, cost, unpriced
 from wfb_core.usage import Usage
 
 DOCUMENT: dict[str, Any] = {
-    "format": 1,
+    "format": 2,
     "generated": "2026-11-23T00:00:00Z",
     "source": "by hand",
     "providers": {
@@ -85,7 +85,15 @@ DOCUMENT: dict[str, Any] = {
 
 
 def snapshot(document: Any = DOCUMENT) -> bytes:
-    return json.dumps(document).encode()
+    """The lines of a document whose providers hold their models."""
+    if not isinstance(document, dict) or not isinstance(document["providers"], dict):
+        return json.dumps(document).encode()
+    head, lines = copy.deepcopy(document), []
+    for provider in head["providers"].values():
+        if isinstance(provider["models"], list):
+            lines += provider["models"]
+            provider["models"] = len(provider["models"])
+    return "\n".join(map(json.dumps, (head, *lines))).encode()
 
 
 def at(text: str) -> float:
@@ -323,6 +331,56 @@ MODEL = (*ACME, "models", 1)
 RATES_PATH = (*MODEL, "prices", 0, "rates")
 
 
+class TestLazily:
+    def test_a_model_is_read_when_it_is_asked_for(self):
+        """Damage to a model is no one's business until then, and `check` looks everywhere."""
+        book = PriceBook.from_snapshot(broken((*MODEL, "max_output"), "many"))
+
+        assert book.find("other", "theirs", NOW) is not None
+        assert book.find("acme", "acme-nano", NOW) is not None
+        with pytest.raises(ValueError, match="max_output is 'many'"):
+            book.find("acme", "acme-1", NOW)
+        with pytest.raises(ValueError, match="max_output is 'many'"):
+            book.check()
+
+
+class TestContracts:
+    def test_list_rates_stand_beside_the_contracts(self):
+        """Through thresholds and tiers, which state only what differs."""
+        document = copy.deepcopy(DOCUMENT)
+        model = document["providers"]["acme"]["models"][1]
+        model["prices"][1] |= {
+            "rates": {"input": [1_000_000_000, [200_000, 2_000_000_000]]},
+            "list": {"input": [2_000_000_000, [200_000, 4_000_000_000]]},
+        }
+        price = PriceBook.from_snapshot(snapshot(document)).check().find("acme", "acme-1", NOW)
+        assert price is not None
+        for tier, ours, listed in ((None, 1_000_000_000, 2_000_000_000), ("flex", 1_000_000_000, 1_000_000_000)):
+            rates = price.rates_for(1, tier)
+            assert rates is not None
+            assert rates.listed is not None
+            assert (rates.input, rates.listed.input) == (ours, listed)
+        far = price.rates_for(300_000)
+        assert far is not None
+        assert far.listed is not None
+        assert (far.input, far.listed.input) == (2_000_000_000, 4_000_000_000)
+
+    def test_a_model_of_units_alone_prices_no_tokens(self):
+        """Speech by the character: its tokens, were there any, are a finding."""
+        document = copy.deepcopy(DOCUMENT)
+        document["providers"]["acme"]["models"][0] = {
+            "id": "acme-voice",
+            "match": {"equals": "acme-voice"},
+            "prices": [{"when": {}, "rates": {}, "units": {"characters": 15_000_000_000}}],
+        }
+        price = PriceBook.from_snapshot(snapshot(document)).check().find("acme", "acme-voice", NOW)
+        assert price is not None
+        rates = price.rates_for(0)
+        assert rates is not None
+        assert cost(Usage(units=(("characters", 1_000),)), rates).total == 15_000_000
+        assert unpriced(Usage(5), rates) == ("input_tokens",)
+
+
 class TestDamaged:
     @pytest.mark.parametrize(
         ("data", "says"),
@@ -331,29 +389,36 @@ class TestDamaged:
             (b"\xff\xfe", "not JSON"),
             (snapshot()[:-5], "not JSON"),
             (b"[" * 100_000, "not JSON"),
-            (b"[]", "the document is []"),
+            (b"[]", "the head is []"),
             (snapshot().replace(b"3000000000", b"3000000000.5", 1), "money is never a float"),
             (snapshot().replace(b"3000000000", b"NaN", 1), "money is never a float"),
-            (broken(("format",), 2), "format is 2: this version reads format 1"),
+            (broken(("format",), 1), "format is 1: this version reads format 2"),
             (broken(("source",), None), "source is None"),
             (broken(("providers",), []), "providers is []"),
             (broken((*ACME, "cache_writes"), "maybe"), "providers.acme.cache_writes is 'maybe'"),
             (broken((*ACME, "fallback"), [1]), "providers.acme.fallback[0] is 1"),
             (broken((*ACME, "models"), {}), "providers.acme.models is {}"),
+            (broken((*ACME, "models"), 99), "providers.acme.models is 99"),
+            (snapshot() + b"\n{}", "the number of lines is 6: 5 models are expected"),
             (broken((*MODEL, "id"), 5), "models[1].id is 5"),
             (broken((*MODEL, "match"), {}), "models[1].match is {}"),
             (broken((*MODEL, "match"), {"near": "x"}), "models[1].match is 'near'"),
             (broken((*MODEL, "match"), {"regex": "("}), "models[1].match.regex is '('"),
             (broken((*MODEL, "prices"), []), "models[1].prices is []"),
-            (broken(RATES_PATH, {"output": 1}), "an input rate is expected"),
+            (broken(RATES_PATH, {"output": 1}), "an input rate, or units alone, is expected"),
+            (broken(RATES_PATH, {}), "an input rate, or units alone, is expected"),
+            (broken((*MODEL, "prices", 0, "units"), {"miles": 1}), "units is 'miles'"),
+            (broken((*MODEL, "prices", 0, "list"), {"input": -1}), "list.input is -1"),
+            (broken((*MODEL, "uplift"), "yes"), "uplift is 'yes'"),
+            (broken((*MODEL, "source"), 1), "source is 1"),
             (broken((*RATES_PATH, "input"), -5), "rates.input is -5"),
             (broken((*RATES_PATH, "input"), True), "rates.input is True"),
             (broken((*RATES_PATH, "input"), "3"), "rates.input is '3'"),
-            (broken((*RATES_PATH, "input"), 10**17), "a whole number from 0"),
+            (broken((*RATES_PATH, "input"), 10**18), "a whole number from 0"),
             (broken((*RATES_PATH, "input"), []), "a rate is expected"),
             (broken((*RATES_PATH, "input"), [1, [5]]), "[input tokens, rate] is expected"),
             (broken((*RATES_PATH, "input"), [1, [5, 1], [5, 2]]), "thresholds must rise"),
-            (broken((*RATES_PATH, "audio"), 1), "rates is 'audio'"),
+            (broken((*RATES_PATH, "sound"), 1), "rates is 'sound'"),
             (broken((*MODEL, "prices", 0, "when"), {"from": "soon"}), "when is {'from': 'soon'}"),
             (broken((*MODEL, "prices", 0, "when"), {"daily": ["16:30"]}), "two times of the day"),
             (broken((*MODEL, "prices", 0, "when"), {"until": "2026-01-01"}), "when is {'until'"),
@@ -366,7 +431,7 @@ class TestDamaged:
     def test_damage_is_one_clear_error(self, data, says):
         """A snapshot that is not whole is refused with the field and the value."""
         with pytest.raises(ValueError, match="price snapshot") as error:
-            PriceBook.from_snapshot(data)
+            PriceBook.from_snapshot(data).check()
 
         assert says in str(error.value)
 
@@ -376,4 +441,4 @@ class TestDamaged:
         data = bytearray(snapshot())
         data[place] = byte
         with contextlib.suppress(ValueError):
-            PriceBook.from_snapshot(bytes(data)).find("acme", "acme-1", NOW)
+            PriceBook.from_snapshot(bytes(data)).check().find("acme", "acme-1", NOW)

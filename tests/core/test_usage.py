@@ -14,7 +14,9 @@ IMPOSSIBLE = [
     ({"reasoning_tokens": None}, "reasoning_tokens is None"),
     ({"output_tokens": 5, "reasoning_tokens": 6}, "reasoning_tokens 6 exceeds output_tokens 5"),
     ({"input_tokens": 9, "cache_write_tokens": 3, "cache_write_1h_tokens": 4}, "cache_write_1h_tokens 4 exceeds"),
-    ({"input_tokens": 9, "cache_read_tokens": 5, "cache_write_tokens": 5}, "exceed input_tokens 9"),
+    ({"input_tokens": 9, "cache_read_tokens": 10}, "cache_read_tokens 10 exceeds input_tokens 9"),
+    ({"units": (("hours", 1),)}, "unit hours is 1"),
+    ({"units": (("pages", -1),)}, "unit pages is -1"),
 ]
 
 

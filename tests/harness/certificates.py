@@ -11,7 +11,29 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-PROVIDER_NAMES = ("api.openai.com", "api.anthropic.com", "localhost", "127.0.0.1")
+PROVIDER_HOSTS = (
+    "aiplatform.googleapis.com",
+    "api.anthropic.com",
+    "api.cerebras.ai",
+    "api.cohere.com",
+    "api.deepseek.com",
+    "api.fireworks.ai",
+    "api.groq.com",
+    "api.mistral.ai",
+    "api.openai.com",
+    "api.perplexity.ai",
+    "api.together.xyz",
+    "api.x.ai",
+    "bedrock-runtime.us-east-1.amazonaws.com",
+    "generativelanguage.googleapis.com",
+    "openrouter.ai",
+    "router.huggingface.co",
+    "tested.openai.azure.com",
+    "us-central1-aiplatform.googleapis.com",
+)
+"""The providers' hosts that the simulator stands in for."""
+
+PROVIDER_NAMES = (*PROVIDER_HOSTS, "localhost", "127.0.0.1")
 """The names that a good server certificate is for."""
 
 _DAY = timedelta(days=1)

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from harness.certificates import Certificates
+from harness.certificates import PROVIDER_HOSTS, Certificates
 from harness.ledger_under_test import ADMIN
 from harness.loop_thread import LoopThread
 from harness.processes import budget
@@ -256,7 +256,7 @@ class Bench:
             "state_dir": str(state),
             "holder_prefix": PREFIX,
             "upstream_ca": str(self.certificates.root),
-            "connect_to": {"api.openai.com:443": tls, "api.anthropic.com:443": tls},
+            "connect_to": {f"{host}:443": tls for host in PROVIDER_HOSTS},
             "grace_seconds": 5.0,
             **config,
         }

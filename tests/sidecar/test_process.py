@@ -229,7 +229,7 @@ def test_nothing_secret_is_logged_whatever_goes_wrong(make_bench, make_process, 
     with pytest.raises(openai.APIStatusError):
         client.post("/chat/completions", body={"model": ["MARK"], "messages": []}, cast_to=object)
     with pytest.raises(openai.APIStatusError):
-        client.post("/embeddings", body={"input": "MARK"}, cast_to=object)
+        client.post("/threads/t_1/runs", body={"input": "MARK"}, cast_to=object)
     bench.ledger_away()
     client.chat.completions.create(**BODY)
     until(lambda: "report" in sidecar.log, "a warning about the ledger")

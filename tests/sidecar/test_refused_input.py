@@ -154,7 +154,7 @@ def test_lists_of_models_pass_uncounted(module_bench, http):
 # -- what cannot be priced
 
 
-@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/images/generations", "/v1/models/%2e%2e/new", "/v2/new"])
+@pytest.mark.parametrize("path", ["/v1/threads/t_1/runs", "/v1/fine_tuning/jobs", "/v1/models/%2e%2e/new", "/v2/new"])
 def test_an_unknown_path_is_refused_under_refuse(module_bench, sidecar, http, path):
     """402 Unmetered: a path whose cost nobody knows is not let through in silence."""
     before = sidecar.metric("calls_refused_total", provider="openai", reason="Unmetered")
@@ -171,7 +171,7 @@ def test_under_allow_what_cannot_be_priced_passes_and_is_counted(make_bench, cli
     bench = make_bench(unpricedModels={"action": "Allow"})
     sidecar = bench.sidecar()
     http = client(sidecar)
-    assert http.post("https://api.openai.com/v1/embeddings", json=BODY).status_code == 404  # the simulator's own
+    assert http.post("https://api.openai.com/v1/threads/t_1/runs", json=BODY).status_code == 404  # the simulator's own
     assert http.post(CHAT, content=b"not json", headers=JSON).status_code == 400
     assert http.post(CHAT, json={**BODY, "model": "not-for-sale"}).status_code == 404
     books = bench.settled(3)
@@ -206,12 +206,17 @@ def test_a_model_without_a_price(make_bench, client, stream):
 
 def _without_price(bench, model):
     """Publishes prices from which one model is missing."""
-    document = json.loads(SNAPSHOT.data)
-    models = document["providers"]["openai"]["models"]
-    kept = [m for m in models if not str(m.get("id", m.get("name", ""))).startswith(model)]
-    assert len(kept) < len(models)
-    document["providers"]["openai"]["models"] = kept
-    return bench.ask("PUT", "/v1/prices", data=json.dumps(document, separators=(",", ":")).encode())["prices"]
+    head, *models = SNAPSHOT.data.splitlines(keepends=True)
+    document, kept = json.loads(head), []
+    for name, provider in document["providers"].items():
+        own, models = models[: provider["models"]], models[provider["models"] :]
+        if name == "openai":
+            own = [line for line in own if not json.loads(line)["id"].startswith(model)]
+            assert len(own) < provider["models"]
+            provider["models"] = len(own)
+        kept += own
+    lines = [json.dumps(document, separators=(",", ":")).encode() + b"\n", *kept]
+    return bench.ask("PUT", "/v1/prices", data=b"".join(lines))["prices"]
 
 
 def test_a_denied_model_is_refused_by_name(make_bench, client):

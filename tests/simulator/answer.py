@@ -1,9 +1,11 @@
 """The answer to one call, planned before its first byte."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
+from simulator.asked import Asked
 from simulator.behaviour import Behaviour
 from simulator.prices import Model
 from simulator.usage import Usage
@@ -23,6 +25,10 @@ def text(start: int, count: int) -> str:
     return _TEXT[first : first + count * TOKEN_BYTES]
 
 
+ALL = frozenset({"cache_read", "cache_write", "cache_write_1h", "reasoning"})
+"""The classes of tokens beside the totals."""
+
+
 @dataclass(slots=True)
 class Ask:
     """What a request wants, whatever its dialect."""
@@ -37,6 +43,23 @@ class Ask:
     choices: int = 1
     include_usage: bool = True
     """Whether a stream tells its usage."""
+    tells: frozenset[str] = ALL - {"cache_write_1h"}
+    """The classes that the dialect has words for; no others are ever used."""
+    named: str = ""
+    """The model as the request named it."""
+    asked: Asked | None = None
+    """The request itself, for shapes that answer several paths."""
+    units: dict[str, int] = field(default_factory=dict)
+    """What is billed beside tokens: ``seconds``, ``characters``, ``searches``."""
+    factor: Decimal = Decimal(1)
+    """What the price is multiplied with: a half for batches."""
+    count: int = 1
+    """How many things are asked for: texts to embed, images."""
+
+    @property
+    def action(self) -> str:
+        """What the request's path ends with."""
+        return self.asked.action if self.asked else ""
 
 
 @dataclass(slots=True)
@@ -57,6 +80,12 @@ class Answer:
     """Tokens of one chunk."""
     ask: Ask
     fault: str
+    behaviour: Behaviour
+
+    @property
+    def usd(self) -> Decimal:
+        """The exact price."""
+        return self.ask.model.cost(self.usage, self.ask.units) * self.ask.factor
 
     @property
     def reasoning(self) -> int:
@@ -90,18 +119,24 @@ def _broken(usage: Mapping[str, Any]) -> dict[str, Any]:
 
 def plan(ask: Ask, behaviour: Behaviour, id_: str, created: int) -> Answer:
     """The whole answer of a call: what it will use and show, cap and model's maximum applied."""
+
+    def said(kind: str) -> int:
+        """So many tokens of a class, none where the dialect has no word for it."""
+        return behaviour.of(kind) if kind in ask.tells else 0
+
     whole = behaviour.input_tokens or ask.text_tokens
-    read = min(behaviour.cached_tokens, whole)
-    hour = behaviour.cache_write_1h_tokens if ask.model.provider == "anthropic" else 0
-    write = min(max(behaviour.cache_write_tokens, hour), whole - read)
-    wanted = max(behaviour.output_tokens, behaviour.reasoning_tokens)
+    read = min(said("cache_read"), whole)
+    hour = said("cache_write_1h")
+    write = min(max(said("cache_write"), hour), whole - read)
+    hidden = said("reasoning")
+    wanted = max(behaviour.output_tokens, hidden)
     most = ask.model.most_output if ask.cap is None else min(ask.cap, ask.model.most_output)
     each = min(wanted, most)
-    reasoning = min(behaviour.reasoning_tokens, each)
+    reasoning = min(hidden, each)
     shown = each - reasoning
     usage = Usage(whole, read, write, min(hour, write), each * ask.choices, reasoning * ask.choices)
     chunk = -(-shown // behaviour.chunks) if behaviour.chunks and shown else behaviour.chunk_tokens
-    return Answer(id_, ask.served, created, usage, shown, wanted > most, chunk, ask, behaviour.fault)
+    return Answer(id_, ask.served, created, usage, shown, wanted > most, chunk, ask, behaviour.fault, behaviour)
 
 
 _SAID_APART = frozenset({"type", "role"})
@@ -120,7 +155,7 @@ def _text_bytes(node: object) -> int:
     if isinstance(node, list):
         return sum(map(_text_bytes, node))
     if isinstance(node, dict):
-        if node.get("type") in _MEDIA:
+        if node.get("type") in _MEDIA or "inlineData" in node:
             return _MEDIA_BYTES
         return sum(_text_bytes(value) for name, value in node.items() if name not in _SAID_APART)
     return 0

@@ -16,12 +16,13 @@ FAULTS = ERRORS | {
     "broken-usage",  # negative numbers and words where counts belong
     "no-usage",  # the answer says nothing about its usage
     "not-json",  # 200 and a page of HTML
+    "failed",  # stream: an error object after half of the text, in place of the rest, inside the 200
     "gzip",  # compressed, whatever the client accepts
     "repeat-id",  # every such answer has the same id
     "truncate",  # unary: fewer bytes than content-length says; stream: ends cleanly before its closing events
 }
 
-WITHHOLDING = frozenset({"broken-usage", "no-usage", "not-json", "truncate"})
+WITHHOLDING = frozenset({"broken-usage", "no-usage", "not-json", "truncate", "failed"})
 """Faults after which no client can know from the answer what it used."""
 
 
@@ -57,8 +58,19 @@ class Behaviour:
     """Seconds in the retry-after header of an error."""
     fault: str = ""
     """One of FAULTS, or nothing."""
+    polls: int = 1
+    """How often a call in the background or a batch is found unfinished."""
     label: str = ""
     """Written into the bill, so that a test finds its call."""
+
+    def of(self, kind: str) -> int:
+        """Tokens of a class beside the totals: ``cache_read``, ``cache_write``, ``cache_write_1h``, ``reasoning``."""
+        return {
+            "cache_read": self.cached_tokens,
+            "cache_write": self.cache_write_tokens,
+            "cache_write_1h": self.cache_write_1h_tokens,
+            "reasoning": self.reasoning_tokens,
+        }[kind]
 
     def changed(self, said: Mapping[str, object]) -> "Behaviour":
         """This behaviour with some of its fields said anew, by their dashed names.

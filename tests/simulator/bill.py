@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -30,6 +30,8 @@ class Line:
     """The provider never told the true usage: a fault withheld, broke or hid it."""
     label: str
     fault: str
+    units: Mapping[str, int]
+    """What was billed beside tokens."""
 
     def as_json(self) -> dict[str, Any]:
         """The line as the bill's endpoint gives it; money as an exact decimal string."""
@@ -46,6 +48,7 @@ class Line:
             "usage_withheld": self.usage_withheld,
             "label": self.label,
             "fault": self.fault,
+            **({"units": dict(self.units)} if self.units else {}),
         }
 
 

@@ -1,4 +1,4 @@
-"""Anthropic Messages: ``POST /v1/messages``.
+"""Anthropic Messages: ``POST /v1/messages``, Vertex's ``rawPredict`` and ``streamRawPredict``, Bedrock's native body.
 
 Shapes: anthropic-sdk-python ``anthropic/types``. ``usage.input_tokens`` is only the input that was neither read from
 nor written to a cache; a stream tells the input in message_start and running totals in message_delta, which has no
@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from simulator import prices
-from simulator.answer import Answer, Ask, count_tokens, text
+from simulator.answer import ALL, Answer, Ask, count_tokens, text
+from simulator.asked import Asked
+from simulator.framing import packed
 from simulator.refused import Refused, whole_number
-
-PROVIDER = "anthropic"
-ID_PREFIX = "msg_"
-BROKEN_FRAME = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"del\n\n'
+from simulator.shape import Shape
 
 _KINDS = {
     400: "invalid_request_error",
@@ -24,49 +23,6 @@ _KINDS = {
     429: "rate_limit_error",
     529: "overloaded_error",
 }
-
-
-def error(refused: Refused, request_id: str) -> bytes:
-    """The body of an error answer."""
-    said = {"type": _KINDS.get(refused.status, "api_error"), "message": refused.message}
-    return json.dumps({"type": "error", "error": said, "request_id": request_id}).encode()
-
-
-def too_long(tokens: int, most: int) -> Refused:
-    """What Anthropic says of input beyond the context window."""
-    return Refused(400, f"prompt is too long: {tokens} tokens > {most} maximum")
-
-
-def told_in_metadata(body: dict[str, Any]) -> str:
-    """The behaviour that ``metadata.user_id`` asks for, after ``sim:``."""
-    metadata = body.get("metadata")
-    said = metadata.get("user_id") if isinstance(metadata, dict) else None
-    return said.removeprefix("sim:") if isinstance(said, str) and said.startswith("sim:") else ""
-
-
-def read(body: dict[str, Any]) -> Ask:
-    """What the request asks; raises Refused."""
-    found = prices.find(PROVIDER, body.get("model"))
-    if found is None:
-        raise Refused(404, f"model: {body.get('model')}")
-    model, served = found
-    cap = whole_number(body, "max_tokens", 0)
-    if cap is None:
-        raise Refused(400, "max_tokens: Field required")
-    if cap > model.most_output:
-        raise Refused(
-            400,
-            f"max_tokens: {cap} > {model.most_output}, which is the maximum allowed number of output tokens for {served}",
-        )
-    if not isinstance(body.get("messages"), list) or not body["messages"]:
-        raise Refused(400, "messages: at least one message is required")
-    return Ask(
-        model=model,
-        served=served,
-        stream=bool(body.get("stream")),
-        cap=cap,
-        text_tokens=count_tokens(body.get("system"), body["messages"], body.get("tools")),
-    )
 
 
 def _input(answer: Answer) -> dict[str, Any]:
@@ -114,22 +70,16 @@ def _reason(answer: Answer) -> str:
     return "max_tokens" if answer.capped else "end_turn"
 
 
-def whole(answer: Answer) -> bytes:
-    """The unary body."""
+def body(answer: Answer) -> dict[str, Any]:
+    """The unary answer."""
     content = [{"type": "text", "text": text(0, answer.shown)}] if answer.shown else []
-    body = _body(answer, content, _reason(answer))
+    said = _body(answer, content, _reason(answer))
     told = answer.tell(usage(answer))
-    if told is not None:
-        body["usage"] = told
-    return json.dumps(body, separators=(",", ":")).encode()
+    return said if told is None else {**said, "usage": told}
 
 
-def _event(said: dict[str, Any]) -> bytes:
-    return f"event: {said['type']}\ndata: {json.dumps(said, separators=(',', ':'))}\n\n".encode()
-
-
-def frames(answer: Answer) -> Iterator[tuple[bytes, int]]:
-    """The stream's events, each with the tokens it shows."""
+def events(answer: Answer) -> Iterator[tuple[dict[str, Any], int]]:
+    """The stream's events as objects, each with the tokens it shows."""
     begun = _body(answer, [], None)
     first = {
         **_input(answer),
@@ -140,17 +90,14 @@ def frames(answer: Answer) -> Iterator[tuple[bytes, int]]:
     told = answer.tell(first)
     if told is not None:
         begun["usage"] = told
-    yield _event({"type": "message_start", "message": begun}), 0
+    yield {"type": "message_start", "message": begun}, 0
     if answer.shown:
-        block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
-        yield _event(block) + _event({"type": "ping"}), 0
-        head = (
-            "event: content_block_delta\n"
-            'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"'
-        )
+        yield {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}, 0
+        yield {"type": "ping"}, 0
         for piece, count in answer.pieces():
-            yield f'{head}{piece}"}}}}\n\n'.encode(), count
-        yield _event({"type": "content_block_stop", "index": 0}), 0
+            delta = {"type": "text_delta", "text": piece}
+            yield {"type": "content_block_delta", "index": 0, "delta": delta}, count
+        yield {"type": "content_block_stop", "index": 0}, 0
     last: dict[str, Any] = {
         "type": "message_delta",
         "delta": {"stop_reason": _reason(answer), "stop_sequence": None},
@@ -158,5 +105,84 @@ def frames(answer: Answer) -> Iterator[tuple[bytes, int]]:
     told = answer.tell({**_input(answer), **_output(answer)})
     if told is not None:
         last["usage"] = told
-    yield _event(last), 0
-    yield _event({"type": "message_stop"}), 0
+    yield last, 0
+    yield {"type": "message_stop"}, 0
+
+
+def input_tokens(said: dict[str, Any]) -> int:
+    """Input tokens of a request's text."""
+    return count_tokens(said.get("system"), said.get("messages"), said.get("tools"))
+
+
+def ask(asked: Asked, named: object, *, stream: bool) -> Ask:
+    """What a request for a model asks; raises Refused."""
+    said = asked.body
+    found = prices.find(asked.provider, named)
+    if found is None:
+        raise Refused(404, f"model: {named}")
+    model, served = found
+    cap = whole_number(said, "max_tokens", 0)
+    if cap is None:
+        raise Refused(400, "max_tokens: Field required")
+    if cap > model.most_output:
+        raise Refused(
+            400,
+            f"max_tokens: {cap} > {model.most_output}, which is the maximum allowed number of output tokens for {served}",
+        )
+    if not isinstance(said.get("messages"), list) or not said["messages"]:
+        raise Refused(400, "messages: at least one message is required")
+    return Ask(model, served, stream, cap, input_tokens(said), tells=ALL, named=str(named), asked=asked)
+
+
+class Messages(Shape):
+    """The Messages API."""
+
+    id_prefix = "msg_"
+    request_id_header = "request-id"
+
+    def told_in_metadata(self, body: dict[str, Any]) -> str:
+        """The behaviour that ``metadata.user_id`` asks for, after ``sim:``."""
+        metadata = body.get("metadata")
+        said = metadata.get("user_id") if isinstance(metadata, dict) else None
+        return said.removeprefix("sim:") if isinstance(said, str) and said.startswith("sim:") else ""
+
+    def read(self, asked: Asked) -> Ask:
+        """What the request asks; raises Refused."""
+        if asked.action.endswith("awPredict"):  # Vertex: model and streaming are in the path
+            return ask(asked, asked.names[-1], stream=asked.action == "streamRawPredict")
+        return ask(asked, asked.body.get("model"), stream=bool(asked.body.get("stream")))
+
+    def whole(self, answer: Answer) -> bytes:
+        """The unary body."""
+        return packed(body(answer)).encode()
+
+    def frames(self, answer: Answer) -> Iterator[tuple[bytes, int]]:
+        """The stream's events, each with the tokens it shows."""
+        held = b""
+        for said, count in events(answer):
+            frame = f"event: {said['type']}\ndata: {packed(said)}\n\n".encode()
+            if said["type"] == "content_block_start":
+                held = frame  # it goes with the ping that follows it
+            else:
+                yield held + frame, count
+                held = b""
+
+    def broken_frame(self, answer: Answer) -> bytes:
+        """A frame that cannot be read."""
+        return b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"del\n\n'
+
+    def failed_frame(self, answer: Answer, refused: Refused) -> bytes:
+        """The failure as an event."""
+        return b"event: error\n" + super().failed_frame(answer, refused)
+
+    def error(self, refused: Refused, request_id: str) -> bytes:
+        """The body of an error answer."""
+        said = {"type": _KINDS.get(refused.status, "api_error"), "message": refused.message}
+        return json.dumps({"type": "error", "error": said, "request_id": request_id}).encode()
+
+    def too_long(self, tokens: int, most: int) -> Refused:
+        """What Anthropic says of input beyond the context window."""
+        return Refused(400, f"prompt is too long: {tokens} tokens > {most} maximum")
+
+
+MESSAGES = Messages()

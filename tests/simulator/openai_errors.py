@@ -1,4 +1,4 @@
-"""Errors in OpenAI's shape."""
+"""Errors in OpenAI's shape, and in those of the providers that changed it."""
 
 import json
 
@@ -15,7 +15,7 @@ _KINDS = {
 }
 
 
-def error(refused: Refused, request_id: str) -> bytes:
+def error(_shape: object, refused: Refused, request_id: str) -> bytes:
     """The body of an error answer; OpenAI tells the request id in a header only."""
     kind, code = _KINDS.get(refused.status, ("invalid_request_error", None))
     said = {"message": refused.message, "type": kind, "param": refused.param, "code": refused.code or code}
@@ -29,7 +29,7 @@ def no_such_model(name: object) -> Refused:
     )
 
 
-def too_long(tokens: int, most: int) -> Refused:
+def too_long(_shape: object, tokens: int, most: int) -> Refused:
     """What OpenAI says of input beyond the context window."""
     return Refused(
         400,

@@ -8,15 +8,19 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Any, Protocol
-from urllib.parse import parse_qs
+from contextlib import contextmanager
+from typing import Any, cast
+from urllib.parse import parse_qs, parse_qsl
 
-from simulator import chat, messages, prices, responses
 from simulator.answer import Answer, Ask, plan
+from simulator.asked import Asked, read_body
 from simulator.behaviour import ERRORS, WITHHOLDING, Behaviour, said_by_headers, said_by_text
 from simulator.bill import Bill, Line
-from simulator.openai_errors import no_such_model
+from simulator.chat import CHAT
 from simulator.refused import Refused
+from simulator.routes import Route, route, without_host
+from simulator.shape import Headers, Shape
+from simulator.websocket import WebSocket
 from simulator.wire import Connection, Request, chunk, head
 
 HANG_SECONDS = 60.0
@@ -29,39 +33,6 @@ _FLUSH_BYTES = 65_536
 _BLOCK = bytes(range(256)) * 1024
 _NOT_JSON = b"<!doctype html><title>502 Bad Gateway</title><p>An intermediary answered in place of the provider.</p>"
 _REMEMBERED = 256
-
-
-class Dialect(Protocol):
-    """What each of chat, responses and messages offers."""
-
-    PROVIDER: str
-    ID_PREFIX: str
-    BROKEN_FRAME: bytes
-
-    def told_in_metadata(self, body: dict[str, Any]) -> str:
-        """The behaviour that the request's metadata asks for."""
-
-    def read(self, body: dict[str, Any]) -> Ask:
-        """What the request asks; raises Refused."""
-
-    def whole(self, answer: Answer) -> bytes:
-        """The unary body."""
-
-    def frames(self, answer: Answer) -> Iterator[tuple[bytes, int]]:
-        """The stream's frames, each with the tokens it shows."""
-
-    def error(self, refused: Refused, request_id: str) -> bytes:
-        """The body of an error answer."""
-
-    def too_long(self, tokens: int, most: int) -> Refused:
-        """What the provider says of input beyond the context window."""
-
-
-DIALECTS: Mapping[str, Dialect] = {
-    "/v1/chat/completions": chat,
-    "/v1/responses": responses,
-    "/v1/messages": messages,
-}
 
 
 class Provider:
@@ -87,6 +58,8 @@ class Provider:
         self.seen: deque[dict[str, Any]] = deque(maxlen=_REMEMBERED)
         """The last model calls as they arrived: label, path, headers, body."""
         self.uploaded_bytes = 0
+        self.kept: dict[str, list[bytes]] = {}
+        """What later looks at calls in the background are given, by id; the last one stays."""
 
     def behave(self, said: Mapping[str, object]) -> None:
         """Changes the defaults by dashed names; ``bill-cut`` too. Raises ValueError, and changes nothing then."""
@@ -103,60 +76,94 @@ class Provider:
 
     async def answer(self, connection: Connection, request: Request) -> None:
         """Answers one request."""
-        dialect = DIALECTS.get(request.path) if request.method == "POST" else None
-        if dialect is not None:
-            await self._call(connection, request, dialect)
+        own = _ROUTES.get((request.method, request.path))
+        if own is not None:
+            await own(self, connection, request)
             return
-        route = _ROUTES.get((request.method, request.path))
-        if route is not None:
-            await route(self, connection, request)
-            return
-        shape = messages if "anthropic-version" in request.headers else chat
-        if request.method == "GET" and request.path.startswith("/v1/models/"):
-            self._model(connection, shape, request.path.removeprefix("/v1/models/"))
+        host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
+        path, host = without_host(request.path, host)
+        request = request._replace(path=path)
+        found = route(request.method, path, host, for_anthropic="anthropic-version" in request.headers)
+        if found.kind == "call":
+            await self._call(connection, request, found)
+        elif found.kind == "socket":
+            await self._socket(connection, request, found)
         else:
-            self._refuse(connection, shape, Refused(404, f"Invalid URL ({request.method} {request.path})"))
+            self._free(connection, request, found)
+
+    async def _socket(self, connection: Connection, request: Request, found: Route) -> None:
+        key = request.headers.get("sec-websocket-key")
+        if key is None:
+            self._refuse(connection, found.api.shape, Refused(400, "This path speaks WebSocket only."))
+            return
+        asked = _asked(request, found, {})
+        self.seen.append({"label": "", "path": request.path, "headers": request.headers, "body": {}})
+        await cast("Any", found.handler)(self, WebSocket(connection, key), asked)
+        connection.cut()
+
+    def _free(self, connection: Connection, request: Request, found: Route) -> None:
+        try:
+            if found.handler is None:
+                raise Refused(404, f"Invalid URL ({request.method} {request.path})")
+            body = read_body(request.headers, request.body) if request.method == "POST" else {}
+            said = cast("Any", found.handler)(self, _asked(request, found, body))
+        except Refused as refused:
+            self._refuse(connection, found.api.shape, refused)
+        else:
+            _send(connection, 200, said if isinstance(said, bytes) else json.dumps(said).encode())
 
     # model calls
 
-    async def _call(self, connection: Connection, request: Request, dialect: Dialect) -> None:
-        bill = self.bill
+    async def _call(self, connection: Connection, request: Request, found: Route) -> None:
+        bill, shape = self.bill, cast("Shape", found.handler)
         bill.begin()
         try:
-            behaviour, answer, asked = self._plan(request, dialect)
+            behaviour, answer = self._plan(request, found, shape)
             if behaviour.latency_ms:
                 await connection.pause(behaviour.latency_ms / 1000)
             if behaviour.fault in ERRORS:
                 raise _Faulty(int(behaviour.fault), behaviour.retry_after)
-            call = _Call(self, connection, dialect, behaviour, answer, asked, bill)
+            call = _Call(self, connection, shape, behaviour, answer, bill)
             await (call.stream() if answer.ask.stream else call.unary())
         except Refused as refused:
-            self._refuse(connection, dialect, refused)
+            self._refuse(connection, shape, refused)
         finally:
             bill.end()
 
-    def _plan(self, request: Request, dialect: Dialect) -> tuple[Behaviour, Answer, str]:
-        try:
-            body = json.loads(request.body)
-        except ValueError:
-            body = None
-        if not isinstance(body, dict):
-            raise Refused(400, "We could not parse the JSON body of your request. Send a JSON object.")
-        behaviour = self._behaviour(request, dialect, body)
-        self.seen.append({"label": behaviour.label, "path": request.path, "headers": request.headers, "body": body})
-        if self.api_key is not None and _key(request.headers) != self.api_key:
+    def _plan(self, request: Request, found: Route, shape: Shape) -> tuple[Behaviour, Answer]:
+        body = read_body(request.headers, request.body)
+        behaviour = self._behaviour(request.headers, shape.told_in_metadata(body))
+        shown = {name: f"{len(v)} bytes" if isinstance(v, bytes) else v for name, v in body.items()}
+        self.seen.append({"label": behaviour.label, "path": request.path, "headers": request.headers, "body": shown})
+        asked = _asked(request, found, body)
+        if self.api_key is not None and _key(asked) != self.api_key:
             raise Refused(401, "Incorrect API key provided.")
-        ask = dialect.read(body)
-        repeated = behaviour.fault == "repeat-id"
-        id_ = f"{dialect.ID_PREFIX}{'repeated' if repeated else f'{self._run}{next(self._numbers):010x}'}"
-        answer = plan(ask, behaviour, id_, int(time.time()))
-        if answer.usage.input > ask.model.context:
-            raise dialect.too_long(answer.usage.input, ask.model.context)
-        return behaviour, answer, body["model"]
+        answer = self._answer(shape.id_prefix, shape.read(asked), behaviour)
+        if answer.usage.input > answer.ask.model.context:
+            raise shape.too_long(answer.usage.input, answer.ask.model.context)
+        if later := shape.polls(answer):
+            self.kept[answer.id] = later
+        return behaviour, answer
 
-    def _behaviour(self, request: Request, dialect: Dialect, body: dict[str, Any]) -> Behaviour:
-        said = said_by_headers(request.headers)
-        in_body = dialect.told_in_metadata(body)
+    def _answer(self, prefix: str, ask: Ask, behaviour: Behaviour) -> Answer:
+        repeated = behaviour.fault == "repeat-id"
+        id_ = f"{prefix}{'repeated' if repeated else f'{self._run}{next(self._numbers):010x}'}"
+        return plan(ask, behaviour, id_, int(time.time()))
+
+    @contextmanager
+    def answering(self, prefix: str, ask: Ask, asked: Asked) -> Iterator[Answer]:
+        """The answer to one turn of a socket; billed whole at the end."""
+        bill = self.bill
+        bill.begin()
+        try:
+            answer = self._answer(prefix, ask, self._behaviour(asked.headers, ""))
+            yield answer
+            _charge(bill, answer, cut=False)
+        finally:
+            bill.end()
+
+    def _behaviour(self, headers: Mapping[str, str], in_body: str) -> Behaviour:
+        said = said_by_headers(headers)
         if not said and not in_body:
             return self.defaults
         try:
@@ -164,31 +171,14 @@ class Provider:
         except ValueError as error:
             raise Refused(400, f"simulator: {error}") from error
 
-    def _refuse(self, connection: Connection, dialect: Dialect, refused: Refused) -> None:
+    def _refuse(self, connection: Connection, shape: Shape, refused: Refused) -> None:
         request_id = f"req_{self._run}{next(self._numbers):010x}"
-        more = []
+        more = [(shape.request_id_header, request_id), *shape.error_headers(refused)]
         if isinstance(refused, _Faulty) and refused.retry_after is not None:
             more.append(("retry-after", str(refused.retry_after)))
-        _send(connection, refused.status, dialect.error(refused, request_id), (_request_id(dialect, request_id), *more))
+        _send(connection, refused.status, shape.error(refused, request_id), more)
 
     # everything else
-
-    async def _models(self, connection: Connection, request: Request) -> None:
-        if "anthropic-version" in request.headers:
-            listed = [_model_in_messages(name) for name in prices.names("anthropic")]
-            ends = {"has_more": False, "first_id": listed[0]["id"], "last_id": listed[-1]["id"]}
-            _send_json(connection, {"data": listed, **ends})
-        else:
-            _send_json(
-                connection, {"object": "list", "data": [_model_in_chat(name) for name in prices.names("openai")]}
-            )
-
-    def _model(self, connection: Connection, shape: Dialect, name: str) -> None:
-        if prices.find(shape.PROVIDER, name) is None:
-            missing = no_such_model(name) if shape is chat else Refused(404, f"model: {name}")
-            self._refuse(connection, shape, missing)
-        else:
-            _send_json(connection, _model_in_chat(name) if shape is chat else _model_in_messages(name))
 
     async def _files(self, connection: Connection, request: Request) -> None:
         self.uploaded_bytes += request.body_bytes
@@ -199,7 +189,7 @@ class Provider:
     async def _download(self, connection: Connection, request: Request) -> None:
         asked = _query(request, "bytes") or "1048576"
         if not asked.isdecimal():
-            self._refuse(connection, chat, Refused(400, f"bytes {asked!r} is not a count: use a whole number"))
+            self._refuse(connection, CHAT, Refused(400, f"bytes {asked!r} is not a count: use a whole number"))
             return
         left = int(asked)
         connection.send(head(200, (("content-type", "application/octet-stream"), ("content-length", str(left)))))
@@ -233,13 +223,12 @@ class Provider:
                 raise ValueError("the defaults are not a JSON object: send names and values")
             self.behave(said)
         except ValueError as error:
-            self._refuse(connection, chat, Refused(400, f"simulator: {error}"))
+            self._refuse(connection, CHAT, Refused(400, f"simulator: {error}"))
         else:
             _send_json(connection, said)
 
 
 _ROUTES: dict[tuple[str, str], Callable[[Provider, Connection, Request], Awaitable[None]]] = {
-    ("GET", "/v1/models"): Provider._models,
     ("POST", "/v1/files"): Provider._files,
     ("GET", "/download"): Provider._download,
     ("GET", "/sim/bill"): Provider._sim_bill,
@@ -265,18 +254,16 @@ class _Call:
         self,
         provider: Provider,
         connection: Connection,
-        dialect: Dialect,
+        shape: Shape,
         behaviour: Behaviour,
         answer: Answer,
-        asked: str,
         bill: Bill,
     ) -> None:
         self.provider = provider
         self.connection = connection
-        self.dialect = dialect
+        self.shape = shape
         self.behaviour = behaviour
         self.answer = answer
-        self.asked = asked
         self.bill = bill
 
     async def unary(self) -> None:
@@ -290,16 +277,17 @@ class _Call:
         if fault == "not-json":
             _send(connection, 200, _NOT_JSON, (self._request_id(),), content_type="text/html")
             return
-        body = self.dialect.whole(self.answer)
-        more = [self._request_id()]
+        body = self.shape.whole(self.answer)
+        more = [self._request_id(), *self.shape.headers(self.answer)]
+        kind = self.shape.content_type(self.answer)
         if fault == "gzip":
             body = gzip.compress(body, compresslevel=1)
             more.append(("content-encoding", "gzip"))
         if fault in {"cut", "truncate"}:
-            _send(connection, 200, body, more, sent=len(body) // 2)
+            _send(connection, 200, body, more, content_type=kind, sent=len(body) // 2)
             connection.cut()
         else:
-            _send(connection, 200, body, more)
+            _send(connection, 200, body, more, content_type=kind)
 
     async def stream(self) -> None:
         """A streamed answer; every pause notices a client that has left."""
@@ -312,11 +300,12 @@ class _Call:
             self._charge(cut=connection.gone)
             _send(connection, 200, _NOT_JSON, (self._request_id(),), content_type="text/html")
             return
-        out = _Stream(connection, (self._request_id(),), compressed=fault == "gzip")
+        more = (("content-type", self.shape.stream_type(answer)), self._request_id(), *self.shape.headers(answer))
+        out = _Stream(connection, more, compressed=fault == "gzip")
         whole = answer.shown * answer.ask.choices
         made = chunks = 0
         broken = False
-        for frame, tokens in self.dialect.frames(answer):
+        for frame, tokens in self.shape.frames(answer):
             if tokens:
                 if behaviour.pace_ms and chunks:
                     await out.pause(behaviour.pace_ms)
@@ -337,8 +326,13 @@ class _Call:
                     connection.cut()
                     return
                 if fault == "malformed-frame" and not broken:
-                    out.add(self.dialect.BROKEN_FRAME)
+                    out.add(self.shape.broken_frame(answer))
                     broken = True
+                if fault == "failed":
+                    self._charge_cut(made)
+                    out.add(self.shape.failed_frame(answer, Refused(500, "The model failed to go on.")))
+                    out.finish()
+                    return
                 if fault == "truncate" and made == whole:
                     break
         self._charge(cut=connection.gone or fault == "truncate")
@@ -359,38 +353,43 @@ class _Call:
         self._charge(cut=True)
 
     def _charge(self, *, cut: bool) -> None:
-        answer, model, fault = self.answer, self.answer.ask.model, self.behaviour.fault
-        self.bill.lines.append(
-            Line(
-                id=answer.id,
-                at=time.time(),
-                provider=model.provider,
-                model=self.asked,
-                served_model=answer.model,
-                stream=answer.ask.stream,
-                usage=answer.usage,
-                usd=model.cost(answer.usage),
-                cut=cut,
-                usage_withheld=fault in WITHHOLDING,
-                label=self.behaviour.label,
-                fault=fault,
-            )
-        )
+        _charge(self.bill, self.answer, cut=cut)
 
     def _request_id(self) -> tuple[str, str]:
-        return _request_id(self.dialect, f"req_{self.answer.id}")
+        return self.shape.request_id_header, f"req_{self.answer.id}"
+
+
+def _charge(bill: Bill, answer: Answer, *, cut: bool) -> None:
+    ask, behaviour = answer.ask, answer.behaviour
+    bill.lines.append(
+        Line(
+            id=answer.id,
+            at=time.time(),
+            provider=ask.model.provider,
+            model=ask.named,
+            served_model=answer.model,
+            stream=ask.stream,
+            usage=answer.usage,
+            usd=answer.usd,
+            cut=cut,
+            usage_withheld=behaviour.fault in WITHHOLDING,
+            label=behaviour.label,
+            fault=behaviour.fault,
+            units=ask.units,
+        )
+    )
 
 
 class _Stream:
-    """An SSE answer in chunked encoding, a chunk a frame; frames are held until there is a reason to send."""
+    """A streamed answer in chunked encoding, a chunk a frame; frames are held until there is a reason to send."""
 
-    def __init__(self, connection: Connection, headers: tuple[tuple[str, str], ...], *, compressed: bool) -> None:
+    def __init__(self, connection: Connection, headers: Headers, *, compressed: bool) -> None:
         self.held = 0
         self._connection = connection
         self._packer = zlib.compressobj(1, zlib.DEFLATED, 31) if compressed else None
         more = (("content-encoding", "gzip"),) if compressed else ()
-        kind = ("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache")
-        self._pieces = [head(200, (*kind, ("transfer-encoding", "chunked"), *headers, *more))]
+        said = (*headers, ("cache-control", "no-cache"), ("transfer-encoding", "chunked"), *more)
+        self._pieces = [head(200, said)]
 
     def add(self, frame: bytes) -> None:
         """One frame."""
@@ -429,25 +428,21 @@ def _bill_cut(said: object) -> str:
     return str(said)
 
 
-def _key(headers: Mapping[str, str]) -> str | None:
-    return headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ") or None
+def _asked(request: Request, found: Route, body: dict[str, Any]) -> Asked:
+    query = dict(parse_qsl(request.query)) if request.query else {}
+    return Asked(found.api.provider, request.method, request.path, found.names, query, request.headers, body)
 
 
-def _request_id(dialect: Dialect, id_: str) -> tuple[str, str]:
-    return ("request-id" if dialect.PROVIDER == "anthropic" else "x-request-id", id_)
+def _key(asked: Asked) -> str | None:
+    """The key of a call, wherever its provider's SDK puts it."""
+    named = (asked.headers.get(name) for name in ("x-api-key", "x-goog-api-key", "api-key"))
+    bearer = asked.headers.get("authorization", "").removeprefix("Bearer ")
+    return next(filter(None, named), None) or bearer or asked.query.get("key")
 
 
 def _query(request: Request, name: str) -> str | None:
     values = parse_qs(request.query).get(name) if request.query else None
     return values[-1] if values else None
-
-
-def _model_in_chat(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "system"}
-
-
-def _model_in_messages(name: str) -> dict[str, Any]:
-    return {"type": "model", "id": name, "display_name": name, "created_at": "2025-01-01T00:00:00Z"}
 
 
 def _send_json(connection: Connection, body: object) -> None:

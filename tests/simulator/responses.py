@@ -1,4 +1,4 @@
-"""OpenAI Responses: ``POST /v1/responses``.
+"""OpenAI Responses: ``POST …/responses``, and ``GET …/responses/{id}`` for one in the background.
 
 Shapes: openai-python ``openai/types/responses``. A stream's last event is ``response.completed`` or, at the cap,
 ``response.incomplete``, with the whole response and its usage; there is no ``[DONE]``.
@@ -8,33 +8,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from simulator import chat, openai_errors, prices
+from simulator import openai_errors
 from simulator.answer import Answer, Ask, count_tokens, text
+from simulator.asked import Asked
+from simulator.chat import named_model
+from simulator.framing import packed
 from simulator.refused import Refused, whole_number
-
-PROVIDER = chat.PROVIDER
-ID_PREFIX = "resp_"
-BROKEN_FRAME = b'event: response.output_text.delta\ndata: {"type":"response.output_text.del\n\n'
-error = openai_errors.error
-too_long = openai_errors.too_long
-told_in_metadata = chat.told_in_metadata
-
-
-def read(body: dict[str, Any]) -> Ask:
-    """What the request asks; raises Refused."""
-    found = prices.find(PROVIDER, body.get("model"))
-    if found is None:
-        raise openai_errors.no_such_model(body.get("model"))
-    if not body.get("input"):
-        raise Refused(400, "Missing required parameter: 'input'.", param="input")
-    model, served = found
-    return Ask(
-        model=model,
-        served=served,
-        stream=bool(body.get("stream")),
-        cap=whole_number(body, "max_output_tokens", 1),
-        text_tokens=count_tokens(body["input"], body.get("instructions"), body.get("tools"), body.get("text")),
-    )
+from simulator.shape import Shape
 
 
 def usage(answer: Answer) -> dict[str, Any]:
@@ -61,14 +41,18 @@ def _reasoning(answer: Answer) -> dict[str, Any]:
     return {"id": f"rs_{answer.id}", "type": "reasoning", "summary": []}
 
 
+def _in_background(answer: Answer) -> bool:
+    return bool(answer.ask.asked and answer.ask.asked.body.get("background"))
+
+
 def _response(answer: Answer, status: str, output: list[dict[str, Any]]) -> dict[str, Any]:
-    ended = status != "in_progress"
+    ended = status not in {"in_progress", "queued"}
     body: dict[str, Any] = {
         "id": answer.id,
         "object": "response",
         "created_at": answer.created,
         "status": status,
-        "background": False,
+        "background": _in_background(answer),
         "error": None,
         "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
         "instructions": None,
@@ -107,44 +91,89 @@ def _ended(answer: Answer) -> dict[str, Any]:
     return _response(answer, status, output)
 
 
-def whole(answer: Answer) -> bytes:
-    """The unary body."""
-    return json.dumps(_ended(answer), separators=(",", ":")).encode()
+class Responses(Shape):
+    """The Responses API."""
 
+    id_prefix = "resp_"
 
-def frames(answer: Answer) -> Iterator[tuple[bytes, int]]:
-    """The stream's events, each with the tokens it shows."""
-    number = -1
+    def read(self, asked: Asked) -> Ask:
+        """What the request asks; raises Refused."""
+        body = asked.body
+        model, served, named = named_model(asked)
+        if not body.get("input"):
+            raise Refused(400, "Missing required parameter: 'input'.", param="input")
+        return Ask(
+            model=model,
+            served=served,
+            stream=bool(body.get("stream")),
+            cap=whole_number(body, "max_output_tokens", 1),
+            text_tokens=count_tokens(body["input"], body.get("instructions"), body.get("tools"), body.get("text")),
+            named=named,
+            asked=asked,
+        )
 
-    def event(kind: str, said: dict[str, Any]) -> bytes:
-        nonlocal number
-        number += 1
-        data = json.dumps({"type": kind, "sequence_number": number, **said}, separators=(",", ":"))
-        return f"event: {kind}\ndata: {data}\n\n".encode()
+    def whole(self, answer: Answer) -> bytes:
+        """The unary body; a response in the background is only queued."""
+        return packed(_response(answer, "queued", []) if _in_background(answer) else _ended(answer)).encode()
 
-    begun = _response(answer, "in_progress", [])
-    yield event("response.created", {"response": begun}), 0
-    yield event("response.in_progress", {"response": begun}), 0
-    place = 0
-    if answer.reasoning:
-        item = _reasoning(answer)
-        yield event("response.output_item.added", {"output_index": place, "item": item}), 0
-        yield event("response.output_item.done", {"output_index": place, "item": item}), 0
-        place += 1
-    if answer.shown:
-        at = {"item_id": f"msg_{answer.id}", "output_index": place, "content_index": 0}
-        added = {"output_index": place, "item": _message(answer, "in_progress", [])}
-        yield event("response.output_item.added", added), 0
-        yield event("response.content_part.added", {**at, "part": _part("")}), 0
-        head = f'event: response.output_text.delta\ndata: {{"type":"response.output_text.delta",{json.dumps(at)[1:-1]}'
-        for piece, count in answer.pieces():
+    def polls(self, answer: Answer) -> list[bytes]:
+        """What is found later: for some time a response in progress, then the whole of it."""
+        if not _in_background(answer):
+            return []
+        working = packed(_response(answer, "in_progress", [])).encode()
+        return [*[working] * answer.behaviour.polls, packed(_ended(answer)).encode()]
+
+    def broken_frame(self, answer: Answer) -> bytes:
+        """A frame that cannot be read."""
+        return b'event: response.output_text.delta\ndata: {"type":"response.output_text.del\n\n'
+
+    def failed_frame(self, answer: Answer, refused: Refused) -> bytes:
+        """The failure as an event."""
+        said = {"type": "error", "code": "server_error", "message": refused.message, "param": None}
+        return f"event: error\ndata: {packed({**said, 'sequence_number': 99})}\n\n".encode()
+
+    def frames(self, answer: Answer) -> Iterator[tuple[bytes, int]]:
+        """The stream's events, each with the tokens it shows."""
+        number = -1
+
+        def event(kind: str, said: dict[str, Any]) -> bytes:
+            """One event."""
+            nonlocal number
             number += 1
-            yield f'{head},"logprobs":[],"sequence_number":{number},"delta":"{piece}"}}\n\n'.encode(), count
-        words = text(0, answer.shown)
-        status = "incomplete" if answer.capped else "completed"
-        yield event("response.output_text.done", {**at, "text": words, "logprobs": []}), 0
-        yield event("response.content_part.done", {**at, "part": _part(words)}), 0
-        done = {"output_index": place, "item": _message(answer, status, [_part(words)])}
-        yield event("response.output_item.done", done), 0
-    ended = _ended(answer)
-    yield event(f"response.{ended['status']}", {"response": ended}), 0
+            data = json.dumps({"type": kind, "sequence_number": number, **said}, separators=(",", ":"))
+            return f"event: {kind}\ndata: {data}\n\n".encode()
+
+        begun = _response(answer, "in_progress", [])
+        yield event("response.created", {"response": begun}), 0
+        yield event("response.in_progress", {"response": begun}), 0
+        place = 0
+        if answer.reasoning:
+            item = _reasoning(answer)
+            yield event("response.output_item.added", {"output_index": place, "item": item}), 0
+            yield event("response.output_item.done", {"output_index": place, "item": item}), 0
+            place += 1
+        if answer.shown:
+            at = {"item_id": f"msg_{answer.id}", "output_index": place, "content_index": 0}
+            added = {"output_index": place, "item": _message(answer, "in_progress", [])}
+            yield event("response.output_item.added", added), 0
+            yield event("response.content_part.added", {**at, "part": _part("")}), 0
+            head = (
+                f'event: response.output_text.delta\ndata: {{"type":"response.output_text.delta",{json.dumps(at)[1:-1]}'
+            )
+            for piece, count in answer.pieces():
+                number += 1
+                yield f'{head},"logprobs":[],"sequence_number":{number},"delta":"{piece}"}}\n\n'.encode(), count
+            words = text(0, answer.shown)
+            status = "incomplete" if answer.capped else "completed"
+            yield event("response.output_text.done", {**at, "text": words, "logprobs": []}), 0
+            yield event("response.content_part.done", {**at, "part": _part(words)}), 0
+            done = {"output_index": place, "item": _message(answer, status, [_part(words)])}
+            yield event("response.output_item.done", done), 0
+        ended = _ended(answer)
+        yield event(f"response.{ended['status']}", {"response": ended}), 0
+
+    error = openai_errors.error
+    too_long = openai_errors.too_long
+
+
+RESPONSES = Responses()

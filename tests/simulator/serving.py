@@ -18,6 +18,10 @@ class Urls(NamedTuple):
     tls: str | None
     """None without a certificate."""
 
+    def at(self, host: str) -> str:
+        """The base URL for a client that means a provider by its host, over plain HTTP."""
+        return f"{self.plain}/at/{host}"
+
 
 @asynccontextmanager
 async def running(

@@ -8,6 +8,7 @@ from typing import NamedTuple, cast
 
 _MOST_HEAD = 65_536
 _REASONS = {
+    101: "Switching Protocols",
     200: "OK",
     400: "Bad Request",
     401: "Unauthorized",
@@ -105,6 +106,14 @@ class Connection(asyncio.Protocol):
             await self._wait()
         return not self.gone
 
+    async def received(self) -> bytes:
+        """Bytes that came after the request, as soon as there are any; none once the client has left."""
+        while not (self._buffer or self.gone):
+            await self._wait()
+        taken = bytes(self._buffer)
+        self._buffer.clear()
+        return taken
+
     def abort(self) -> None:
         """Ends the connection at once."""
         self._transport.abort()
@@ -149,6 +158,8 @@ class Connection(asyncio.Protocol):
         self._buffer += data
         if self._task is None:
             self._read()
+        else:
+            self._wake()
 
     # reading
 

@@ -4,16 +4,31 @@ Facts are from anthropic-sdk-python 2.12 (types/message_create_params.py, usage.
 beta forms): `input_tokens` leaves out what the cache read and wrote, which is added here; a stream's counts are running
 totals, so a later one replaces an earlier one; `message_delta` may leave input null and never splits the cache by its
 life; where `iterations` exist, each is billed at its own model and the top level leaves some of them out.
+
+Others serve it too: Vertex AI (anthropic/lib/vertex: the path names model and stream), Foundry, and many that imitate
+it, of which some begin a stream with zeros and tell input and cache with its end.
 """
 
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
+from urllib.parse import quote, unquote
 
 from wfb_core.call import CallFacts
 from wfb_core.dialects import refusal as refusals
-from wfb_core.dialects.answer import DEFAULT_TIER, AnswerReader, Event, Found, inner, open_reader, strings, tokens
+from wfb_core.dialects.answer import (
+    DEFAULT_TIER,
+    AnswerReader,
+    Event,
+    Found,
+    counted,
+    inner,
+    open_reader,
+    strings,
+    tokens,
+)
 from wfb_core.dialects.request import Document, flag, model_of, named, parse, part_of, whole
 from wfb_core.dialects.tally import Part, Tally
 from wfb_core.dialects.text_size import text_bytes
@@ -26,6 +41,9 @@ SILENT = frozenset(
         "system",
         "tools",
         "max_tokens",
+        "max_tokens_to_sample",
+        "anthropic_version",
+        "anthropic_beta",
         "stream",
         "metadata",
         "stop_sequences",
@@ -70,8 +88,12 @@ SERVER_TOOLS = ("web_search", "web_fetch", "code_execution", "advisor", "tool_se
 NO_GEO = frozenset({None, "global", "not_available"})
 
 
+_VERTEX = re.compile(r"(?P<head>.*/publishers/anthropic/models/)(?P<model>[^/:?]+)(?:(?i::|%3A))(?P<verb>\w+)")
+"""Vertex AI's paths: …/publishers/anthropic/models/MODEL:rawPredict and :streamRawPredict."""
+
+
 class AnthropicMessages:
-    """POST /v1/messages."""
+    """POST /v1/messages, Vertex AI's rawPredict, and the older /v1/complete, whose answers tell no usage."""
 
     name = "anthropic-messages"
     provider = "anthropic"
@@ -80,41 +102,17 @@ class AnthropicMessages:
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, provider: str = provider
     ) -> tuple[CallFacts, Document]:
         """What the request asks for, and its parsed body; raises NotUnderstood."""
-        del method, path
+        del method
         document = parse(headers, body)
-        model = model_of(document)
-        tally = Tally()
-        for message in part_of(document, "messages", list):
-            tally.messages += 1
-            tally.content(message, PARTS)
-        system = document.get("system")
-        if system is not None:
-            tally.messages += len(system) if isinstance(system, list) else 1
-            tally.content(system, PARTS)
-        for tool in part_of(document, "tools", list):
-            _read_tool(tally, tool)
-        tally.rest(document, SILENT)
-        if document.get("cache_control") is not None:
-            tally.cached(document["cache_control"])
-        _read_features(tally, document)
-        facts = CallFacts(
-            dialect=self.name,
-            provider=provider,
-            operation="messages",
-            model=model,
-            stream=flag(document, "stream"),
-            cap=whole(document, "max_tokens"),
-            tier=_tier(named(document, "service_tier"), named(document, "speed"), named(document, "inference_geo")),
-            input_bytes=tally.size,
-            messages=tally.messages,
-            tools=tally.tools,
-            media=tuple(tally.media),
-            hidden_input=tuple(tally.hidden),
-            unbounded=tuple(tally.unbounded),
-            cache_write=tally.cache_write,
-            cache_write_1h=tally.cache_write_1h,
-            reasoning=_thinks(document),
-        )
+        vertex = _VERTEX.match(path)
+        model = model_of(document) if vertex is None else unquote(vertex["model"])
+        facts = messages_facts(document, model, provider)
+        if vertex is not None:
+            stream = flag(document, "stream") or vertex["verb"].startswith("stream")
+            return replace(facts, stream=stream), document
+        if path.partition("?")[0].rstrip("/").endswith("/complete"):
+            cap = whole(document, "max_tokens_to_sample")
+            return replace(facts, operation="complete", cap=cap), document
         return facts, document
 
     def prepare(self, document: Document, facts: CallFacts) -> bool:
@@ -127,6 +125,8 @@ class AnthropicMessages:
 
         A budget that was not below `max_tokens` before (interleaved thinking allows that) is no obstacle.
         """
+        if facts.signed:
+            return False
         asked = facts.cap
         if asked is not None and asked <= cap:
             return True
@@ -134,12 +134,21 @@ class AnthropicMessages:
         budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
         if budget is not None and cap <= budget and (asked is None or budget < asked):
             return False
-        document["max_tokens"] = cap
+        document["max_tokens" if facts.operation == "messages" else "max_tokens_to_sample"] = cap
         return True
 
-    def with_model(self, document: Document, model: str) -> None:
-        """Asks for another model."""
+    def with_model(self, document: Document, path: str, model: str) -> str:
+        """Asks for another model, in the path where it stands there."""
+        if vertex := _VERTEX.match(path):
+            document.pop("model", None)
+            return f"{vertex['head']}{quote(model, safe='@')}{path[vertex.end('model') :]}"
         document["model"] = model
+        return path
+
+    def model_in(self, path: str) -> str | None:
+        """The model that a path of Vertex AI names; None elsewhere, where the body does."""
+        vertex = _VERTEX.match(path)
+        return None if vertex is None else unquote(vertex["model"])
 
     def reader(
         self, facts: CallFacts, strip_usage_chunk: bool = False, headers: Mapping[str, str] | None = None
@@ -162,6 +171,42 @@ class AnthropicMessages:
             "request_id": f"req_wfb_{details.get('decision') or ''}".rstrip("_"),
         }
         return refusals.answer(status, reason, details, retry_after, body)
+
+
+def messages_facts(document: Document, model: str, provider: str) -> CallFacts:
+    """What a body of the Messages API asks of a model; raises NotUnderstood."""
+    tally = Tally()
+    for message in part_of(document, "messages", list):
+        tally.messages += 1
+        tally.content(message, PARTS)
+    system = document.get("system")
+    if system is not None:
+        tally.messages += len(system) if isinstance(system, list) else 1
+        tally.content(system, PARTS)
+    for tool in part_of(document, "tools", list):
+        _read_tool(tally, tool)
+    tally.rest(document, SILENT)
+    if document.get("cache_control") is not None:
+        tally.cached(document["cache_control"])
+    _read_features(tally, document)
+    return CallFacts(
+        dialect=AnthropicMessages.name,
+        provider=provider,
+        operation="messages",
+        model=model,
+        stream=flag(document, "stream"),
+        cap=whole(document, "max_tokens"),
+        tier=_tier(named(document, "service_tier"), named(document, "speed"), named(document, "inference_geo")),
+        input_bytes=tally.size,
+        messages=tally.messages,
+        tools=tally.tools,
+        media=tuple(tally.media),
+        hidden_input=tuple(tally.hidden),
+        unbounded=tuple(tally.unbounded),
+        cache_write=tally.cache_write,
+        cache_write_1h=tally.cache_write_1h,
+        reasoning=_thinks(document),
+    )
 
 
 ERROR_TYPES = {
@@ -260,7 +305,10 @@ PARTS = {
 """Content blocks that are not, or not only, text."""
 
 
-def messages_usage(counts: Mapping[str, Any]) -> Usage:
+INPUT = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+
+
+def messages_usage(counts: Mapping[str, Any], units: Mapping[str, int] | None = None) -> Usage:
     """Totals of a `usage` object; raises ValueError where its numbers are none."""
     read = tokens(counts, "cache_read_input_tokens")
     split = inner(counts, "cache_creation")
@@ -270,8 +318,9 @@ def messages_usage(counts: Mapping[str, Any]) -> Usage:
         written = short + long
     # A later total has no split of its own: what it adds is of the one kind there was.
     long = written if long and not short else min(long, written)
-    return Usage(
-        input_tokens=tokens(counts, "input_tokens", required=True) + read + written,
+    return counted(
+        units,
+        input_tokens=tokens(counts, "input_tokens", required=not read and not written) + read + written,
         cache_read_tokens=read,
         cache_write_tokens=written,
         cache_write_1h_tokens=long,
@@ -292,6 +341,7 @@ def _sum(parts: list[tuple[str | None, Usage]], reasoning: int) -> Usage:
         return sum(getattr(usage, name) for _, usage in parts)
 
     return Usage(
+        units=parts[0][1].units,
         input_tokens=total("input_tokens"),
         cache_read_tokens=total("cache_read_tokens"),
         cache_write_tokens=total("cache_write_tokens"),
@@ -347,6 +397,9 @@ class MessagesMeter:
                 self._count(final=isinstance(event.get("usage"), dict))
             case "message_stop":
                 found.finished = True
+                if isinstance(event.get("usage"), dict):
+                    self._merge(event["usage"])
+                    self._count(final=True)
             case "content_block_start":
                 if isinstance(event.get("index"), int):
                     self._open[event["index"]] = None
@@ -357,6 +410,10 @@ class MessagesMeter:
                 found.output_bytes += sum(text_bytes(text) for text in strings(event.get("delta")))
             case "error":
                 found.failed = True
+            case "completion":  # of /v1/complete, which tells no usage
+                self._names(event)
+                found.output_bytes += sum(text_bytes(text) for text in strings(event.get("completion")))
+                found.finished = found.finished or event.get("stop_reason") is not None
             case _:
                 pass  # pings, and events not yet known
 
@@ -365,10 +422,11 @@ class MessagesMeter:
         if not isinstance(document, dict):
             self.found.broken()
             return
-        if document.get("type") == "error":
+        if document.get("type") == "error" or document.get("error") is not None:
             self.found.failed = True
         self._names(document)
-        self.found.output_bytes += sum(text_bytes(text) for text in strings(document.get("content")))
+        for name in ("content", "completion"):
+            self.found.output_bytes += sum(text_bytes(text) for text in strings(document.get(name)))
         self._merge(document.get("usage"))
         self._count(final=True)
 
@@ -379,10 +437,13 @@ class MessagesMeter:
             self.found.response_id = message["id"]
 
     def _merge(self, counts: Any) -> None:
-        """Takes running totals: a null keeps what was known."""
+        """Takes running totals: a null keeps what was known, and so do zeros where no input is told at all."""
         if isinstance(counts, dict):
             self._counted = True
-            self._counts.update((name, value) for name, value in counts.items() if value is not None)
+            known = {name: value for name, value in counts.items() if value is not None}
+            if not any(known.get(name) for name in INPUT):
+                known = {name: value for name, value in known.items() if not (name in INPUT and self._counts.get(name))}
+            self._counts.update(known)
         elif counts is not None:
             self.found.malformed("usage is no object")
 
@@ -393,10 +454,11 @@ class MessagesMeter:
         if not final and found.usage is not None:
             return  # a delta without counts takes nothing back
         try:
-            usage = messages_usage(counts)
-            parts = _iterations(counts.get("iterations"), found.served_model)
             searches = inner(counts, "server_tool_use")
             extras = {name: tokens(searches, name) for name in ("web_search_requests", "web_fetch_requests")}
+            units = {"web_searches": extras["web_search_requests"]}
+            usage = messages_usage(counts, units)
+            parts = _iterations(counts.get("iterations"), found.served_model, units)
         except ValueError as e:
             found.malformed(e)
             return
@@ -406,7 +468,7 @@ class MessagesMeter:
             found.partial = usage
             return
         found.partial = None
-        if parts:
+        if parts:  # reasoning is only told of the whole
             usage = _sum(parts, usage.reasoning_tokens)
         found.count_usage(usage, parts)
 
@@ -446,8 +508,11 @@ class MessagesMeter:
         }
 
 
-def _iterations(entries: Any, served: str | None) -> list[tuple[str | None, Usage]]:
-    """(model, usage) of each iteration; empty where there are none. Raises ValueError where they are no counts."""
+def _iterations(entries: Any, served: str | None, units: Mapping[str, int]) -> list[tuple[str | None, Usage]]:
+    """(model, usage) of each iteration, the first with the whole's `units`; empty where there are none.
+
+    Raises ValueError where they are no counts.
+    """
     if not entries:
         return []
     if not isinstance(entries, list):
@@ -457,5 +522,5 @@ def _iterations(entries: Any, served: str | None) -> list[tuple[str | None, Usag
         if not isinstance(entry, dict):
             raise ValueError("iterations holds no object")
         model = entry.get("model")
-        parts.append((model if isinstance(model, str) else served, messages_usage(entry)))
+        parts.append((model if isinstance(model, str) else served, messages_usage(entry, None if parts else units)))
     return parts

@@ -1,12 +1,38 @@
 """A copy of a compressed answer, decoded as it comes, so that it can be read while its bytes go on untouched."""
 
+import importlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 PIECE = 64 * 1024
 """Bytes decoded at a time: what a bomb costs in memory."""
 READABLE = frozenset({"gzip", "x-gzip", "deflate"})
-"""Content-encodings that the standard library decodes."""
+"""Content-encodings that every standard library decodes."""
+
+Decoder = Callable[[bytes], Iterator[bytes]]
+"""What a chunk of an encoding decodes to, in pieces of bounded size; raises where it is not of the encoding."""
+
+
+class UndecodableError(Exception):
+    """Bytes that are not of the encoding that they are said to be of."""
+
+
+def decoder(encoding: str) -> Decoder | None:
+    """A fresh decoder for one answer; None for an encoding that this Python cannot decode (brotli; zstd before 3.14)."""
+    if encoding in READABLE:
+        return Inflater(encoding).feed
+    if encoding == "zstd" and (zstd := _zstd()) is not None:
+        return ZstdDecoder(zstd).feed
+    return None
+
+
+def _zstd() -> Any:
+    """The standard library's zstd module, which Python 3.14 brought; None before it."""
+    try:
+        return importlib.import_module("compression.zstd")
+    except ImportError:
+        return None
 
 
 def deflate_bits(start: bytes) -> int:
@@ -26,7 +52,7 @@ class Inflater:
         self._start = b""
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """What the chunk decodes to, in pieces of bounded size; raises zlib.error where it is not of the encoding."""
+        """What the chunk decodes to, in pieces of bounded size; raises UndecodableError where it is not of the encoding."""
         if self._decoder is None:
             chunk = self._start + chunk
             if len(chunk) < 2:
@@ -34,7 +60,11 @@ class Inflater:
                 return
             self._decoder = zlib.decompressobj(deflate_bits(chunk))
         while chunk:
-            if piece := self._decoder.decompress(chunk, PIECE):
+            try:
+                piece = self._decoder.decompress(chunk, PIECE)
+            except zlib.error as e:
+                raise UndecodableError(str(e)) from e
+            if piece:
                 yield piece
             chunk = self._decoder.unconsumed_tail
             if self._decoder.eof:
@@ -42,3 +72,29 @@ class Inflater:
                 if not self._gzip:
                     return  # what follows a deflate stream belongs to nobody
                 self._decoder = zlib.decompressobj(31)
+
+
+class ZstdDecoder:
+    """Decodes zstd, any number of frames, piece by piece; takes the standard library's module."""
+
+    def __init__(self, zstd: Any) -> None:
+        self._zstd = zstd
+        self._decoder = zstd.ZstdDecompressor()
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """What the chunk decodes to, in pieces of bounded size; raises UndecodableError where it is not of the encoding."""
+        while True:
+            if self._decoder.eof:
+                chunk = self._decoder.unused_data or chunk
+                if not chunk:
+                    return
+                self._decoder = self._zstd.ZstdDecompressor()
+            try:
+                piece = self._decoder.decompress(chunk, PIECE)
+            except self._zstd.ZstdError as e:
+                raise UndecodableError(str(e)) from e
+            if piece:
+                yield piece
+            chunk = b""
+            if not self._decoder.eof and self._decoder.needs_input:
+                return

@@ -10,21 +10,36 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qs, unquote
 
 from wfb_core.call import CallFacts
 from wfb_core.dialects import refusal as refusals
-from wfb_core.dialects.answer import AnswerReader, Event, Found, inner, open_reader, strings, tokens
+from wfb_core.dialects.answer import (
+    PENDING_RESULT,
+    AnswerReader,
+    Event,
+    Found,
+    counted,
+    inner,
+    open_reader,
+    strings,
+    tokens,
+)
 from wfb_core.dialects.openai_chat import (
+    deployment_in,
     openai_refusal,
     read_cache_options,
     read_file,
     read_image,
     read_input_audio,
     read_tools,
+    reported_cost,
     served_tier,
     tier_of,
 )
+from wfb_core.dialects.openai_images import image_usage
 from wfb_core.dialects.request import Document, flag, model_of, parse, part_of, whole
 from wfb_core.dialects.sse import fields
 from wfb_core.dialects.tally import Part, Tally
@@ -71,8 +86,11 @@ SILENT = frozenset(
 BOUNDED_TOOLS = frozenset({"function", "custom", "local_shell", "apply_patch"})
 
 
+RESPONSES, COMPACT, RETRIEVE = "responses", "responses.compact", "responses.retrieve"
+
+
 class OpenAIResponses:
-    """POST /v1/responses."""
+    """POST /v1/responses and /v1/responses/compact, GET /v1/responses/{id}."""
 
     name = "openai-responses"
     provider = "openai"
@@ -81,9 +99,11 @@ class OpenAIResponses:
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, provider: str = provider
     ) -> tuple[CallFacts, Document]:
         """What the request asks for, and its parsed body; raises NotUnderstood."""
-        del method, path
+        if method.upper() == "GET":
+            return _poll(self.name, provider, path), {}
         document = parse(headers, body)
-        model = model_of(document)
+        deployed = deployment_in(path)
+        model = model_of(document) if deployed is None or document.get("model") else deployed
         tally = Tally()
         given = document.get("input")
         items = given if isinstance(given, list) else [given]
@@ -103,7 +123,7 @@ class OpenAIResponses:
         facts = CallFacts(
             dialect=self.name,
             provider=provider,
-            operation="responses",
+            operation=COMPACT if path.partition("?")[0].rstrip("/").endswith("/compact") else RESPONSES,
             model=model,
             stream=flag(document, "stream"),
             cap=whole(document, "max_output_tokens"),
@@ -116,6 +136,7 @@ class OpenAIResponses:
             unbounded=tuple(tally.unbounded),
             cache_write=tally.cache_write,
             cache_write_1h=tally.cache_write_1h,
+            deployment=deployed is not None or provider == "azure",
         )
         return facts, document
 
@@ -125,15 +146,21 @@ class OpenAIResponses:
         return False
 
     def clamp(self, document: Document, facts: CallFacts, cap: int) -> bool:
-        """Lowers the cap on output tokens to at most `cap`."""
-        del facts
+        """Lowers the cap on output tokens to at most `cap`; False for polls and compactions, which have none."""
+        if facts.signed or facts.operation != RESPONSES:
+            return False
         asked = document.get("max_output_tokens")
         document["max_output_tokens"] = cap if asked is None else min(asked, cap)
         return True
 
-    def with_model(self, document: Document, model: str) -> None:
-        """Asks for another model."""
+    def with_model(self, document: Document, path: str, model: str) -> str:
+        """Asks for another model, which the body names."""
         document["model"] = model
+        return path
+
+    def model_in(self, path: str) -> str | None:
+        """An Azure deployment's name; None where the body names it."""
+        return deployment_in(path)
 
     def reader(
         self, facts: CallFacts, strip_usage_chunk: bool = False, headers: Mapping[str, str] | None = None
@@ -222,17 +249,21 @@ def responses_usage(counts: Mapping[str, Any]) -> tuple[Usage, dict[str, int]]:
     """(totals, extras) of a `usage` object; raises ValueError where its numbers are none."""
     read = inner(counts, "input_tokens_details")
     long_lived = tokens(inner(read, "cache_write_tokens_details"), "ttl_12h_tokens")
-    usage = Usage(
+    usage = counted(
         input_tokens=tokens(counts, "input_tokens", required=True),
         cache_read_tokens=tokens(read, "cached_tokens"),
         cache_write_tokens=tokens(read, "cache_write_tokens"),
         cache_write_1h_tokens=long_lived,  # the dearer class, whatever its hours
         output_tokens=tokens(counts, "output_tokens", required=True),
         reasoning_tokens=tokens(inner(counts, "output_tokens_details"), "reasoning_tokens"),
+        audio_input_tokens=tokens(read, "audio_tokens"),
+        image_input_tokens=tokens(read, "image_tokens"),
     )
     return usage, {"cache_write_12h_tokens": long_lived} if long_lived else {}
 
 
+WAITING = frozenset({"queued", "in_progress"})
+"""States of a response whose result comes later: openai/types/responses/response_status.py."""
 TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _CALLS = re.compile(r"(web_search|file_search|code_interpreter|image_generation|computer|mcp)_call")
 _DELTA = re.compile(rb'"delta"\s*:\s*"((?:[^"\\]++|\\.)*+)')
@@ -310,14 +341,20 @@ class ResponsesMeter:
         self._names(response)
         if response.get("error") is not None or response.get("status") == "failed":
             found.failed = True
-        if (counts := response.get("usage")) is None:
+        if not (counts := response.get("usage")):
+            if response.get("status") in WAITING:
+                found.finding = PENDING_RESULT
             return
         try:
             usage, extras = responses_usage(counts if isinstance(counts, dict) else {})
         except ValueError as e:
             found.malformed(e)
             return
-        found.count_usage(usage)
+        searches = _billed_searches(response)
+        usage = replace(usage, units=(("web_searches", searches),)) if searches else usage
+        drawn = _drawn(response)
+        found.count_usage(usage, [(found.served_model, usage), drawn] if drawn else None)
+        found.reported_nanos = reported_cost(counts)
         found.extras = {**extras, **_calls(response.get("output"))}
 
     def ending(self) -> bytes:
@@ -349,6 +386,55 @@ def _item(raw: bytes) -> Any:
     except (ValueError, RecursionError):
         return None
     return event.get("item") if isinstance(event, dict) else None
+
+
+def _searches(output: Any) -> int:
+    """How often the web was searched; opening or reading a page found costs no fee."""
+    count = 0
+    for item in output if isinstance(output, list) else ():
+        if isinstance(item, dict) and item.get("type") == "web_search_call":
+            action = item.get("action")
+            count += not isinstance(action, dict) or action.get("type") in {None, "search"}
+    return count
+
+
+def _billed_searches(response: Event) -> int:
+    """Searches that are billed, by the provider's own count where it tells one."""
+    try:
+        told = inner(inner(response, "tool_usage"), "web_search").get("num_requests")
+        return _searches(response.get("output")) if told is None else tokens({"num_requests": told}, "num_requests")
+    except ValueError:
+        return _searches(response.get("output"))
+
+
+def _drawn(response: Event) -> tuple[str | None, Usage] | None:
+    """(model, usage) of images that a hosted tool made, which stand beside the response's own counts; None without.
+
+    Source: openai/types/responses/response.py, ToolUsageImageGen.
+    """
+    try:
+        usage = image_usage(inner(inner(response, "tool_usage"), "image_gen"))
+    except ValueError:
+        return None
+    if not usage.input_tokens and not usage.output_tokens:
+        return None
+    tools = response.get("tools")
+    for tool in tools if isinstance(tools, list) else ():
+        if isinstance(tool, dict) and tool.get("type") == "image_generation" and isinstance(tool.get("model"), str):
+            return tool["model"], usage
+    return DRAWS, usage
+
+
+DRAWS = "gpt-image-1"
+"""Who draws where the tool names no model: openai/types/responses/tool.py."""
+
+
+def _poll(dialect: str, provider: str, path: str) -> CallFacts:
+    """A request that reads an earlier response again, perhaps as a stream."""
+    plain, _, query = path.partition("?")
+    name = unquote(plain.rstrip("/").rpartition("/")[2])
+    stream = "true" in parse_qs(query).get("stream", ())
+    return CallFacts(dialect, provider, RETRIEVE, "", stream=stream, cap=None, polls=name)
 
 
 def _calls(output: Any) -> dict[str, int]:

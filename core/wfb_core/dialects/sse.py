@@ -26,13 +26,15 @@ class Fragment(bytes):
 class FrameScanner:
     """Cuts a stream of bytes into frames; holds what has no end yet, at most `largest` bytes."""
 
-    __slots__ = ("_buffer", "_largest", "in_fragment")
+    __slots__ = ("_buffer", "_largest", "finding", "in_fragment")
 
     def __init__(self, largest: int = LARGEST) -> None:
         self._buffer = bytearray()
         self._largest = largest
         self.in_fragment = False
         """Whether a frame that is too long is under way."""
+        self.finding: str | None = None
+        """Why the stream is no longer read; never here."""
 
     @property
     def pending(self) -> int:
@@ -47,10 +49,17 @@ class FrameScanner:
     def feed(self, chunk: bytes) -> list[bytes]:
         """The frames that the chunk completes, in order; of a frame beyond `largest` its Fragments as they come."""
         buffer = self._buffer
-        if not buffer and not self.in_fragment and chunk.find(b"\r") < 0 and len(chunk) <= self._largest:
-            frames = chunk.split(b"\n\n")
+        if not buffer and not self.in_fragment and len(chunk) <= self._largest:
+            returns = chunk.count(b"\r")
+            if not returns:
+                end = b"\n\n"
+            elif returns == chunk.count(b"\r\n") == chunk.count(b"\n"):  # Google's servers
+                end = b"\r\n\r\n"
+            else:
+                return self._search(chunk)
+            frames = chunk.split(end)
             buffer += frames.pop()
-            return [f + b"\n\n" for f in frames]
+            return [f + end for f in frames]
         return self._search(chunk)
 
     def flush(self) -> bytes:

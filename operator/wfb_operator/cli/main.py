@@ -2,7 +2,6 @@
 
 import argparse
 import difflib
-import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -64,9 +63,10 @@ def make_parser(prog: str, first: str = "") -> argparse.ArgumentParser:
     commands: Any = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command_name")
     run.add_parser(commands)
     report.add_parser(commands)
-    if first not in {"run", "report"} and importlib.util.find_spec("wfb_operator.cli.prices"):
-        from wfb_operator.cli import prices  # noqa: PLC0415 — loads rich
+    if first not in {"run", "report"}:
+        from wfb_operator.cli import meter, prices  # noqa: PLC0415 — load rich
 
+        meter.add_parser(commands)
         prices.add_parser(commands)
     return parser
 

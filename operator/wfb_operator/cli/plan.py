@@ -12,6 +12,7 @@ from typing import Any
 
 from wfb_core.budget import REPORT, Budget
 from wfb_core.document import parse_budget
+from wfb_core.host_table import HostTableError, load_hosts
 from wfb_core.hosts import Hosts
 from wfb_core.selectors import LABEL_PREFIX, SHORT_LABELS, label_key, label_value, namespace_name
 from wfb_operator.cli.budget_file import LoadedBudget, load
@@ -42,6 +43,8 @@ class Plan:
     upstream_ca: str | None
     upstream_proxy: str | None
     connect_to: Mapping[str, str]
+    hosts: str | None
+    """A table of hosts in addition to the known ones."""
     endpoints: tuple[tuple[str, str], ...]
     override_trust: bool
     notes: tuple[str, ...]
@@ -84,6 +87,7 @@ def make_plan(args: argparse.Namespace, env: Mapping[str, str]) -> Plan:
         _check_writable("--json", args.json)
     if args.upstream_ca:
         _check_roots("--upstream-ca", args.upstream_ca)
+    hosts = _hosts(args.hosts)
     try:
         proxy = upstream_proxy(env)
     except ValueError as error:
@@ -100,7 +104,8 @@ def make_plan(args: argparse.Namespace, env: Mapping[str, str]) -> Plan:
         upstream_ca=args.upstream_ca,
         upstream_proxy=proxy,
         connect_to=dict(_pair("--connect-to", given, target=True) for given in args.connect_to),
-        endpoints=tuple(_endpoint(given) for given in args.endpoint),
+        hosts=os.path.abspath(args.hosts) if args.hosts else None,
+        endpoints=tuple(_endpoint(hosts, given) for given in args.endpoint),
         override_trust=args.override_trust,
         notes=tuple(notes),
     )
@@ -210,10 +215,17 @@ def _is_address(text: str) -> bool:
     return bool(known) and port.isascii() and port.isdigit() and 0 < int(port) < 65536
 
 
-def _endpoint(given: str) -> tuple[str, str]:
+def _hosts(path: str | None) -> Hosts:
+    try:
+        return load_hosts(path)
+    except HostTableError as error:
+        raise UsageError(f"--hosts {error}") from error
+
+
+def _endpoint(hosts: Hosts, given: str) -> tuple[str, str]:
     endpoint, provider = _pair("--endpoint", given, target=False)
     try:
-        Hosts().with_endpoint(endpoint, provider)
+        hosts.with_endpoint(endpoint, provider)
     except ValueError as error:
         raise UsageError(f"--endpoint {given!r}: {error}") from error
     return endpoint, provider

@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any
 
-from wfb_core.hosts import APIS
+from wfb_core.host_table import known_hosts
 from wfb_operator.cli.environment import MODES, PROXY
 from wfb_operator.cli.live import AUTO, OFF, ON, Voice, shows_live
 from wfb_operator.cli.plan import EXAMPLE, make_plan
@@ -67,12 +67,13 @@ def add_parser(commands: Any) -> None:
         default=[],
         help="connect to another address; the name is verified all the same",
     )
+    add("--hosts", metavar="FILE", help="a TOML table of providers' hosts in addition to the known ones")
     add(
         "--endpoint",
         metavar="HOST:PORT=PROVIDER",
         action="append",
         default=[],
-        help=f"an own model server, and whose API it speaks ({', '.join(sorted(APIS))})",
+        help=f"an own model server, and whose API it speaks ({', '.join(known_hosts().kinds())})",
     )
     parser.set_defaults(run=run)
 

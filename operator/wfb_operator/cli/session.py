@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from wfb_core.hosts import TABLE
+from wfb_core.host_table import load_hosts
+from wfb_core.hosts import Hosts
 from wfb_operator.cli import tables
 from wfb_operator.cli.budget_file import LoadedBudget
 from wfb_operator.cli.child import run_command
@@ -114,7 +115,7 @@ class Session:
             bundle=line["bundle"],
             mode=plan.mode,
             own=tuple(endpoint for endpoint, _ in plan.endpoints),
-            metered=tuple(row.pattern.removeprefix("*.") for row in TABLE),
+            metered=_names(load_hosts(plan.hosts)),
             override_trust=plan.override_trust,
             covered=_covered(trusted_files(base_env), line["bundle"]),
         )
@@ -158,6 +159,7 @@ class Session:
             "upstream_ca": self._extra_roots(base_env),
             "upstream_proxy": self.plan.upstream_proxy,
             "connect_to": dict(self.plan.connect_to),
+            "hosts": self.plan.hosts,
             "endpoints": [{"endpoint": e, "provider": provider} for e, provider in self.plan.endpoints],
         }
 
@@ -437,3 +439,8 @@ def _get(url: str, path: str) -> tuple[int, str]:
 
 def _utc(unix: float) -> str:
     return datetime.datetime.fromtimestamp(unix, datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _names(hosts: Hosts) -> tuple[str, ...]:
+    """The providers' names, of patterns what follows the last asterisk; own servers are named apart."""
+    return tuple(row.pattern.rpartition("*")[2].lstrip(".-") for row in hosts.rows if ":" not in row.pattern)

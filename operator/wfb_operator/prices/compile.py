@@ -5,8 +5,9 @@ The control plane does this; sidecars read only the snapshot, which takes them n
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from importlib.metadata import version
 from typing import Any
@@ -15,24 +16,79 @@ from genai_prices import types as data
 from genai_prices.data_snapshot import get_snapshot
 
 from wfb_core.money import NANOS_PER_USD, ceil_div
-from wfb_core.price import FORMAT, STANDARD_TIERS
-from wfb_operator.prices.limits import GAPS, Surcharge, limit_of, surcharges_of
+from wfb_core.price import FORMAT, STANDARD_TIERS, PriceBook
+from wfb_operator.prices.limits import (
+    GAPS,
+    SEARCH_MODELS,
+    Surcharge,
+    costs_more_in_region,
+    gathered_source,
+    limit_of,
+    more_models,
+    more_rates,
+    surcharges_of,
+)
+from wfb_operator.prices.overlay import Overlay
 
-PROVIDERS = ("anthropic", "openai")
+PROVIDERS = (
+    *(
+        "anthropic",
+        "aws",
+        "azure",
+        "cerebras",
+        "cohere",
+        "deepseek",
+        "fireworks",
+        "google",
+        "groq",
+        "minimax",
+        "mistral",
+    ),
+    *("moonshotai", "openai", "openrouter", "perplexity", "together", "voyageai", "x-ai", "zai"),
+    *(
+        f"huggingface_{name}"
+        for name in (
+            *("cerebras", "fireworks-ai", "groq", "hyperbolic", "nebius", "novita", "nscale", "ovhcloud", "publicai"),
+            *("sambanova", "together"),
+        )
+    ),
+)
 """Compiled where nothing else is asked for: those whose dialects are read."""
 
 CLASSES = {
-    "input_mtok": "input",
-    "cache_read_mtok": "cache_read",
-    "cache_write_mtok": "cache_write",
-    "cache_write_1h_mtok": "cache_write_1h",
-    "output_mtok": "output",
+    "input_mtok": ("input",),
+    "cache_read_mtok": ("cache_read",),
+    "cache_write_mtok": ("cache_write",),
+    "cache_write_1h_mtok": ("cache_write_1h",),
+    "output_mtok": ("output",),
+    "output_reasoning_mtok": ("reasoning",),
+    "input_audio_mtok": ("audio_input",),
+    "cache_audio_read_mtok": ("audio_cache_read",),
+    "output_audio_mtok": ("audio_output",),
+    "input_image_mtok": ("image_input",),
+    "input_video_mtok": ("image_input",),
+    "cache_image_read_mtok": ("image_cache_read",),
+    "output_image_mtok": ("image_output",),
+    "output_video_mtok": ("image_output",),
 }
-"""The data's price keys that usage is counted by, and the snapshot's names for them."""
-FEES = frozenset({"web_searches_kcount", "storage_searches_kcount"})
-"""Paid for hosted tools, which the dialects mark as unbounded: no part of what tokens cost."""
-TIERS = frozenset({"service_tier", "processing", "speed"})
+"""The data's price keys that tokens are counted by, and the snapshot's classes; of two for one class the dearer counts."""
+UNITS = {
+    "audio_hours": (("audio_input_ms", "audio_output_ms"), 3_600_000),
+    "input_audio_hours": (("audio_input_ms",), 3_600_000),
+    "input_mchars": (("characters",), 1_000_000),
+    "input_document_kpages": (("pages",), 1_000),
+    "input_annotated_document_kpages": (("annotated_pages",), 1_000),
+    "output_citation_mtok": (("citation_tokens",), 1_000_000),
+    "requests_kcount": (("requests",), 1_000),
+    "storage_searches_kcount": (("storage_searches",), 1_000),
+    "web_searches_kcount": (("web_searches",), 1_000),
+}
+"""Price keys of what is billed beside tokens: the snapshot's units, and how many of them the price is for. A later key
+is the more special one and wins."""
+TIERS = frozenset({"service_tier", "processing", "speed", "search_type", "route"})
 """Request contexts of the data that a service tier names; a call has one of them."""
+STANDARD_WORDS = STANDARD_TIERS | {"web"}
+"""Words for what everybody gets, ``web`` for Perplexity's type of search."""
 ASKED_WRITES = frozenset({"anthropic"})
 """Providers that write to a cache, and bill it, only where the request asks; others may by themselves."""
 
@@ -50,62 +106,153 @@ class _UnpriceableError(Exception):
 
 
 def compile_snapshot(
-    generated: str, providers: Iterable[str] = PROVIDERS, source: Iterable[data.Provider] | None = None
+    generated: str,
+    providers: Iterable[str] | None = PROVIDERS,
+    source: Iterable[data.Provider] | None = None,
+    overlay: Overlay | None = None,
 ) -> Snapshot:
-    """The snapshot of these providers; the same input always gives the same bytes.
+    """The snapshot of these providers, None for all; the same input always gives the same bytes.
 
-    `generated` is a text such as ``2026-11-23T00:00:00Z``, told and not read; `source` stands in for the bundled data.
-    Raises ValueError for a provider the data does not have.
+    `generated` is a text such as ``2026-11-23T00:00:00Z``, told and not read; `source` stands in for the bundled data;
+    `overlay` states what a contract changes. Raises ValueError for a provider the data does not have, and for a row of
+    the overlay that fits nothing.
     """
     known = {p.id: p for p in (get_snapshot().providers if source is None else source)}
-    wanted = sorted(set(providers))
-    missing = [name for name in wanted if name not in known]
+    own = overlay.providers() if overlay is not None else set()
+    wanted = sorted(set(known) | own if providers is None else set(providers))
+    missing = [name for name in wanted if name not in known and name not in own]
     if missing:
         raise ValueError(f"providers {missing} are not in the price data; it has {', '.join(sorted(known))}")
-    document = {
-        "format": FORMAT,
-        "generated": generated,
-        "source": f"genai-prices {version('genai-prices')}",
-        "providers": {name: _provider(known[name], wanted) for name in wanted},
-    }
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    encoded = text.encode()
+    told = f"genai-prices {version('genai-prices')}"
+    documents = {name: _provider(known.get(name), name, known, wanted) for name in wanted}
+    if overlay is not None:
+        documents = overlay.applied(documents)
+        told += f", {overlay.told}"
+    head: dict[str, Any] = {"format": FORMAT, "generated": generated, "source": told, "providers": {}}
+    lines = []
+    for name, document in sorted(documents.items()):
+        head["providers"][name] = document | {"models": len(document["models"])}
+        lines += document["models"]
+    encoded = "\n".join(map(_text, (head, *lines))).encode()
+    PriceBook.from_snapshot(encoded).check()
     return Snapshot(encoded, hashlib.sha256(encoded).hexdigest())
 
 
-def _provider(provider: data.Provider, wanted: list[str]) -> dict[str, Any]:
-    gaps = [{"id": gap.name, "match": gap.match, "unpriced": gap.why} for gap in GAPS if gap.provider == provider.id]
+def _text(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _provider(
+    provider: data.Provider | None, name: str, known: Mapping[str, data.Provider], wanted: list[str]
+) -> dict[str, Any]:
+    gaps = [{"id": gap.name, "match": gap.match, "unpriced": gap.why} for gap in GAPS if gap.provider == name]
     document: dict[str, Any] = {
-        "cache_writes": "asked" if provider.id in ASKED_WRITES else "always",
-        "models": gaps + [_model(provider.id, model) for model in provider.models],
+        "cache_writes": "asked" if name in ASKED_WRITES else "always",
+        "models": gaps + [_model(name, model) for model in _models(provider)],
     }
-    fallback = [name for name in provider.fallback_model_providers or () if name in wanted]
+    fallback = [other for other in (provider.fallback_model_providers or () if provider else ()) if other in wanted]
     if fallback:
         document["fallback"] = fallback
+        document["models"] += _fallen(name, document["models"], [known[f] for f in fallback if f in known])
     return document
 
 
-def _model(provider: str, model: data.ModelInfo) -> dict[str, Any]:
+def _models(provider: data.Provider | None) -> list[data.ModelInfo]:
+    """The data's models, first those that always search, whose names begin like others'.
+
+    One that the data does not list by itself has the token prices of the model that it is made of.
+    """
+    if provider is None:
+        return []
+    known = {model.id: model for model in provider.models}
+    if provider.id == "openai":
+        for name, (_, base, _) in SEARCH_MODELS.items():
+            if name not in known and base in known:
+                known[name] = replace(known[base], id=name, price_variants=None)
+    return sorted(known.values(), key=lambda model: provider.id != "openai" or model.id not in SEARCH_MODELS)
+
+
+def _fallen(name: str, own: list[dict[str, Any]], fallback: list[data.Provider]) -> list[dict[str, Any]]:
+    """Models of others that the provider sells at their price, in tiers of its own."""
+    listed = {m["id"] for m in own}
+    sold = [m for m in more_models(name) if m not in listed]
+    found = []
+    for other in fallback:
+        for model in other.models:
+            if model.id in sold:
+                copied = _model(other.id, model, sold_by=name)
+                if "unpriced" not in copied:
+                    found.append(copied)
+                    sold.remove(model.id)
+    return found
+
+
+def _model(provider: str, model: data.ModelInfo, sold_by: str | None = None) -> dict[str, Any]:
     document: dict[str, Any] = {"id": model.id, "match": _clause(model.match)}
     try:
         document["prices"] = _prices(model)
-        tiers = _tiers(model)
+        tiers = {} if sold_by else _tiers(model)
     except _UnpriceableError as e:
         return document | {"unpriced": str(e)}
+    if fee := SEARCH_MODELS.get(model.id) if provider == "openai" else None:
+        document["match"] = {"starts_with": model.id}
+        for entry in document["prices"]:
+            entry.setdefault("units", {})["requests"] = fee[0] * 1_000_000
+    _add_rates(document["prices"], tiers, more_rates(sold_by or provider, model.id))
+    if more_rates(sold_by or provider, model.id):
+        document["source"] = f"genai-prices {version('genai-prices')}; tiers and times to live: {gathered_source()}"
     for surcharge in surcharges_of(provider, model.id):
         tiers |= _surcharged(document["prices"], tiers, surcharge)
     if tiers:
         document["tiers"] = tiers
-    limit = limit_of(provider, model.id)
-    if limit is not None:
-        document |= {"max_output": limit.max_output, "context": limit.context, "limits": limit.told}
-        if limit.image is not None:
-            document["image"] = limit.image
-        if limit.suggest:
-            document["suggest"] = True
-    elif model.context_window is not None:
-        document |= {"context": model.context_window, "limits": "genai-prices"}
+    if costs_more_in_region(sold_by or provider, model.id):
+        document["uplift"] = True
+    document |= _limits(provider, model, document["prices"])
     return document
+
+
+_NO_OUTPUT = re.compile(r"embed|rerank|moderation|voyage-|(^|/)(bge|e5|gte)-")
+"""Names of models that write nothing."""
+
+
+def _limits(provider: str, model: data.ModelInfo, prices: list[dict[str, Any]]) -> dict[str, Any]:
+    """The documented bounds of a model; one that writes nothing makes no output, nor does one paid by units alone.
+
+    Where no maximum is documented for its output, the window bounds it: what a model writes has to fit in there too.
+    """
+    limit = limit_of(provider, model.id)
+    contexts = [c for c in (limit.context if limit else None, model.context_window) if c is not None]
+    context = max(contexts, default=None)
+    output = limit.max_output if limit else None
+    told = limit.told if limit else "genai-prices"
+    if all("output" not in entry["rates"] for entry in prices) and (
+        _NO_OUTPUT.search(model.id.lower()) or all(not entry["rates"] for entry in prices)
+    ):
+        output, told = 0, "it has no rate for output" if context is None else told
+    elif output is None and context is not None:
+        output, told = context, f"{told}; its output by its window"
+    numbers = {"max_output": output, "context": context, "image": limit.image if limit else None}
+    known: dict[str, Any] = {key: value for key, value in numbers.items() if value is not None}
+    if known:
+        known["limits"] = told
+    if limit and limit.suggest:
+        known["suggest"] = True
+    return known
+
+
+def _add_rates(
+    prices: list[dict[str, Any]], tiers: dict[str, list[dict[str, Any]]], more: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Adds classes and tiers that the data does not state; what it states stays."""
+    for word, rates in more.items():
+        if word == "":
+            for entry in prices:
+                entry["rates"] = dict(rates) | entry["rates"]
+        elif word in tiers:
+            for entry in tiers[word]:
+                entry["rates"] = dict(rates) | entry["rates"]
+        else:
+            tiers[word] = [{"when": {}, "rates": dict(rates)}]
 
 
 def _prices(model: data.ModelInfo) -> list[dict[str, Any]]:
@@ -116,7 +263,7 @@ def _prices(model: data.ModelInfo) -> list[dict[str, Any]]:
     if not entries:
         raise _UnpriceableError("the price data states no price for it")
     for entry in entries:
-        if "input" not in entry["rates"]:
+        if "input" not in entry["rates"] and (entry["rates"] or not entry.get("units")):
             raise _UnpriceableError("the price data states no rate for its input tokens")
     return entries
 
@@ -130,9 +277,9 @@ def _tiers(model: data.ModelInfo) -> dict[str, list[dict[str, Any]]]:
         if key not in TIERS:
             continue
         entry = _entry(variant.constraint, variant.prices)
-        if word not in STANDARD_TIERS:
+        if word not in STANDARD_WORDS:
             tiers.setdefault(word, []).append(entry)
-        elif entry["rates"]:
+        elif entry["rates"] or entry.get("units"):
             raise _UnpriceableError(f"the price data prices its tier {word!r} apart from the standard one")
     return tiers
 
@@ -143,7 +290,8 @@ def _surcharged(
     """A surcharge's own tiers: over the standard rates, and over every tier that restates all of them."""
     classes = prices[0]["rates"].keys()
     # Of prices the last entry counts, of a tier's the first.
-    bases = {surcharge.word: prices[::-1]} | {f"{word}+{surcharge.word}": tiers[word] for word in tiers}
+    joined = {} if surcharge.alone else {f"{word}+{surcharge.word}": tiers[word] for word in tiers}
+    bases = {surcharge.word: prices[::-1]} | joined
     return {
         word: [{"when": e["when"], "rates": {c: _times(r, surcharge) for c, r in e["rates"].items()}} for e in entries]
         for word, entries in bases.items()
@@ -162,13 +310,34 @@ def _entry(
     constraint: data.StartDateConstraint | data.TimeOfDateConstraint | None, prices: data.ModelPrice
 ) -> dict[str, Any]:
     stated = {key: value for key, value in vars(prices).items() if value is not None}
-    beyond = sorted(stated.keys() - CLASSES.keys() - FEES)
+    beyond = sorted(stated.keys() - CLASSES.keys() - UNITS.keys())
     if beyond:
         raise _UnpriceableError(f"it is also charged by {', '.join(beyond)}, which usage does not count")
-    return {
-        "when": _when(constraint),
-        "rates": {name: _rate(stated[key]) for key, name in CLASSES.items() if key in stated},
+    entry: dict[str, Any] = {"when": _when(constraint), "rates": {}}
+    for key, names in CLASSES.items():
+        for name in names if key in stated else ():
+            known = entry["rates"].get(name)
+            rate = _rate(stated[key])
+            entry["rates"][name] = rate if known is None else _dearer(known, rate)
+    units = {
+        name: _unit(stated[key], count) for key, (names, count) in UNITS.items() if key in stated for name in names
     }
+    if units:
+        entry["units"] = units
+    return entry
+
+
+def _dearer(one: int | list[Any], other: int | list[Any]) -> int | list[Any]:
+    if isinstance(one, list) or isinstance(other, list):
+        raise _UnpriceableError("the price data steps the prices of images and of video by context, one by one")
+    return max(one, other)
+
+
+def _unit(price: Decimal | data.TieredPrices, count: int) -> int:
+    """Nano-USD per million units of a price for so many; what does not fit is rounded up."""
+    if not isinstance(price, Decimal):
+        raise _UnpriceableError("the price data steps the price of a unit by context")
+    return _whole(price * NANOS_PER_USD * 1_000_000 / count)
 
 
 def _when(constraint: data.StartDateConstraint | data.TimeOfDateConstraint | None) -> dict[str, Any]:
@@ -191,7 +360,20 @@ def _rate(price: Decimal | data.TieredPrices) -> int | list[Any]:
 
 def _nanos(usd: Decimal) -> int:
     """USD per million tokens as nano-USD; what does not fit is rounded up."""
-    return int((usd * NANOS_PER_USD).to_integral_value(rounding="ROUND_CEILING"))
+    return _whole(usd * NANOS_PER_USD)
+
+
+_NOISE = Decimal("0.000001")
+"""What binary fractions leave in the data, such as 0.18000000000000002."""
+
+
+def _whole(nanos: Decimal) -> int:
+    nearest = nanos.to_integral_value()
+    return int(
+        nearest
+        if abs(nanos - nearest) < _NOISE * max(nearest, Decimal(1)) / 1000
+        else nanos.to_integral_value("ROUND_CEILING")
+    )
 
 
 def _clause(clause: data.MatchLogic) -> dict[str, Any]:

@@ -1,0 +1,47 @@
+"""One call as the sidecar knows it."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from wfb_core.call import CallFacts
+from wfb_core.dialects import AnswerReader, Dialect
+from wfb_core.hosts import HostRow
+from wfb_core.price import ModelPrice, Rates
+from wfb_sidecar.books import Entry
+
+
+@dataclass(slots=True)
+class Call:
+    """One attempt: what it holds and what is known of its answer."""
+
+    id: int
+    decision: str
+    provider: str
+    facts: CallFacts
+    dialect: Dialect
+    price: ModelPrice | None
+    rates: Rates | None
+    at: float
+    """Ledger time of admission."""
+    hold: int = 0
+    input_cost: int = 0
+    cap: int | None = None
+    billed_whole: bool | None = None
+    reader: AnswerReader | None = None
+    forwarded: bool = False
+    settled: bool = False
+    first_byte: float = 0.0
+    last_byte: float = 0.0
+    waiter: "asyncio.Task[Any] | None" = None
+    left: bool = False
+    findings: list[str] = field(default_factory=list)
+    row: HostRow | None = None
+    """The host it goes to; None over a socket."""
+    asks_after: "Call | None" = None
+    """For a poll: the call whose result it reads."""
+
+    @property
+    def entry(self) -> Entry:
+        """What is written down of it."""
+        return Entry(self.provider, self.facts.model, self.decision, self.hold, self.at)

@@ -1,0 +1,197 @@
+"""Holding money for a call: how much, for how long it waits, how far its cap is lowered, and why it was refused."""
+
+import asyncio
+from typing import Any
+
+from wfb_core import bounds, reasons
+from wfb_core.budget import CLAMP, IGNORE, SLOW
+from wfb_core.decide import Refusal
+from wfb_core.expectation import Expectations
+from wfb_core.grants import BUSY, EXHAUSTED, GRANTED, STUCK, TIMED_OUT
+from wfb_core.money import format_usd
+from wfb_core.price import ModelPrice, PriceBook
+from wfb_sidecar.books import Books
+from wfb_sidecar.call import Call
+from wfb_sidecar.clock import LedgerClock
+from wfb_sidecar.scope import OpenWindow, Scope, unlimited
+from wfb_sidecar.till import Till
+
+ATTEMPTS = 4
+"""How often a call's cap is lowered to what is left before it is refused: each time the ledger has just said what is."""
+
+PACED_SECONDS = 30
+"""Retry-After in stage Slow: every SDK obeys up to 60."""
+
+
+class Holding:
+    """Asks the till for calls."""
+
+    def __init__(self, clock: LedgerClock, till: Till, books: Books, expectations: Expectations) -> None:
+        self._clock = clock
+        self._till = till
+        self._books = books
+        self._expectations = expectations
+        self.prices: PriceBook | None = None
+
+    async def hold(self, scope: Scope, call: Call, price: ModelPrice, document: dict[str, Any]) -> Refusal | bool:
+        """Holds money for the call, its cap lowered where need be; True when the document was changed."""
+        facts, till = call.facts, self._till
+        windows = scope.windows(call.at)
+        enforced = tuple(w for w in windows if not unlimited(w.budget))
+        clampable = all(b.output_bound == CLAMP for b in scope.budgets)
+        output = bounds.output_bound(facts, price)
+        floor = bounds.minimum(facts, price)
+        full = None if output is None else bounds.hold(facts, price, output)
+        if floor is None or (full is None and not clampable):
+            budget = scope.budgets[0]
+            return Refusal(
+                reasons.UNBOUNDED,
+                f"neither the request nor the price table bounds the cost of {facts.model!r}; set an output cap,"
+                f" or outputBound Clamp in budget {budget.key}",
+                budget.refusal_status,
+                budget=budget.key,
+            )
+        wait = max(
+            (b.max_delay_seconds if self._paced(enforced) else b.wait_seconds for b in scope.budgets), default=0.0
+        )
+        call.input_cost = bounds.hold(facts, price, 0) or 0
+        changed, hold = False, full if full is not None else 1 << 62
+        if clampable:
+            hold = till.wallet.clamp(hold, floor, _ids(enforced), _limits(enforced)) if enforced else hold
+        if full is None and not enforced:
+            hold = floor  # nothing limits the call: any hold will do
+        answer = EXHAUSTED
+        for _ in range(ATTEMPTS):
+            if full is None or hold < full:
+                cap = max(bounds.affordable_output(facts, price, hold), 1)
+                if enforced:
+                    if not call.dialect.clamp(document, facts, cap):
+                        hold = full if full is not None else hold  # the cap cannot be lowered without breaking it
+                    else:
+                        changed, call.cap = True, cap
+            expected = self._expectations.expected(facts, price, hold)
+            call.hold = hold
+            call.waiter = asyncio.current_task()
+            try:
+                answer = await till.ask(call.id, hold, expected, scope.ids, wait)
+            finally:
+                call.waiter = None
+            if answer != EXHAUSTED or not clampable:
+                break
+            left = min((x for w in enforced if (x := till.wallet.left(w.id)) is not None), default=None)
+            if left is None or left >= hold or left < floor or hold <= floor:
+                break
+            hold = max(floor, min(left, till.wallet.clamp(hold, floor, _ids(enforced), _limits(enforced))))
+        if answer == GRANTED:
+            call.at = self._clock.now()
+            for w in windows:
+                if unlimited(w.budget):
+                    self._report_only(call, w)
+            return changed
+        if answer == TIMED_OUT and till.wallet.silent(self._clock.now()):
+            if all(b.failure_policy == IGNORE for b in scope.budgets) and till.wallet.overdraw(
+                self._clock.now(), call.id, call.hold, call.hold, scope.ids(self._clock.now())
+            ):
+                return changed
+            return self._money_refusal(
+                call, enforced, reasons.LEDGER_UNREACHABLE, 429, "no ledger answers and the money at hand is gone", 5
+            )
+        return self._by_answer(call, enforced, answer, floor)
+
+    def _paced(self, windows: tuple[OpenWindow, ...]) -> bool:
+        """Whether the ledger paces one of these windows, as far as it has said what is spent."""
+        for w in windows:
+            spent = self._till.wallet.spent(w.id)
+            slow = [r.at_percent for r in w.budget.ladder_of(w.limit) if r.action == SLOW]
+            if spent is not None and slow and spent * 100 >= min(slow) * w.limit.nanos:
+                return True
+        return False
+
+    def _by_answer(self, call: Call, windows: tuple[OpenWindow, ...], answer: str, floor: int) -> Refusal:
+        if answer == EXHAUSTED:
+            return self._money_refusal(
+                call, windows, reasons.BUDGET_EXHAUSTED, None, f"this call needs ${format_usd(floor)} at least", None
+            )
+        if answer in {TIMED_OUT, BUSY} and self._paced(windows):
+            text = "it is in stage Slow, and this call's turn has not come; wait, or raise the limit"
+            return self._money_refusal(call, windows, reasons.PACED, 429, text, PACED_SECONDS)
+        reason, text, after = {
+            TIMED_OUT: (reasons.MONEY_IN_FLIGHT, "the money left is held by calls in flight", 2),
+            BUSY: (reasons.QUEUE_FULL, "too many calls wait for the money left", 5),
+            STUCK: (reasons.HOLDERS_LOST, "the money left is held by sidecars that have gone silent", 60),
+        }[answer]
+        return self._money_refusal(call, windows, reason, 429, text, after)
+
+    def _money_refusal(
+        self,
+        call: Call,
+        windows: tuple[OpenWindow, ...],
+        reason: str,
+        status: int | None,
+        text: str,
+        retry_after: int | None,
+    ) -> Refusal:
+        tightest, left = None, None
+        for w in windows:
+            here = self._till.wallet.left(w.id)
+            if here is not None and (left is None or here < left):
+                tightest, left = w, here
+        if tightest is None or left is None:
+            budget = windows[0].budget if windows else None
+            return Refusal(reason, text, status or 402, budget.key if budget else "", retry_after=retry_after)
+        limit = tightest.limit.nanos
+        name = f"{tightest.budget.key} ({tightest.limit.window} limit ${format_usd(limit)})"
+        spent = limit - left
+        return Refusal(
+            reason,
+            f"budget {name} has ${format_usd(max(0, left))} left: {text}",
+            status or tightest.budget.refusal_status,
+            tightest.budget.key,
+            tightest.limit.window,
+            limit,
+            spent,
+            tightest.end if tightest.end != float("inf") else None,
+            retry_after,
+            self._suggest(call, left),
+        )
+
+    def _suggest(self, call: Call, left: int) -> str | None:
+        """A cheaper model of the same provider that the money left would still pay."""
+        if self.prices is None:
+            return None
+        for model in self.prices.cheaper(call.provider, call.facts.model, call.at):
+            price = self.prices.find(call.provider, model, call.at)
+            floor = bounds.minimum(call.facts, price) if price else None
+            if floor is not None and floor <= left:
+                return model
+        return None
+
+    def _report_only(self, call: Call, window: OpenWindow) -> None:
+        left = self._till.wallet.left(window.id)
+        if left is None:
+            return
+        # The ledger counts such a window against a limit that is never reached; the stated one is judged here.
+        spent = self._till.wallet.spent(window.id)
+        if spent is not None and spent + call.hold > window.limit.nanos:
+            self._books.record(
+                Refusal(
+                    reasons.BUDGET_EXHAUSTED,
+                    f"would be refused under Enforce: budget {window.budget.key}"
+                    f" ({window.limit.window} limit ${format_usd(window.limit.nanos)})",
+                    window.budget.refusal_status,
+                    window.budget.key,
+                    window.limit.window,
+                    window.limit.nanos,
+                    spent,
+                ),
+                call.entry,
+                kind="finding",
+            )
+
+
+def _ids(windows: tuple[OpenWindow, ...]) -> tuple[str, ...]:
+    return tuple(w.id for w in windows)
+
+
+def _limits(windows: tuple[OpenWindow, ...]) -> dict[str, int]:
+    return {w.id: w.limit.nanos for w in windows}
