@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format lock bench-meter bench-overshoot bench-proxy bench-soak clean
+.PHONY: help setup demo test lint format lock bench-bounds bench-meter bench-overshoot bench-proxy bench-soak clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -38,6 +38,9 @@ bench-overshoot: $(STAMP) ## dollars past the limit and false refusals, scenario
 
 bench-proxy: $(STAMP) ## latency, rps and memory beside a direct call and a bare mitmproxy relay
 	@$(BIN)/python tests/bench/proxy.py
+
+bench-bounds: $(STAMP) ## how far the guesses about a call's input are off, by kind of text
+	@$(BIN)/python tests/bench/bounds.py
 
 bench-meter: $(STAMP) ## microseconds that metering takes, by dialect, and a price
 	@$(BIN)/python tests/bench/meter.py

@@ -332,7 +332,8 @@ class Calls:
         charged = charge(call.facts, answer, lambda model: self._price(call.provider, model, call.row), call.price)
         if charged is not None and charged.nanos is not None:
             if answer.usage is not None:
-                self._expectations.observe(call.facts, answer.usage)
+                observed = self._expectations.observe(call.facts, answer.usage)
+                self._metrics.expected(observed.input_ratio, observed.output_ratio)
             return exact(charged.nanos, charged.usage, charged.finding or answer.finding)
         if charged is not None and call.price is None:
             return exact(0, charged.usage)  # unpriced, and let through: its tokens are counted

@@ -40,6 +40,13 @@ class Metrics:
         self.cost_of_hold = Histogram(
             "wfb_sidecar_cost_to_hold_ratio", "What a call cost, as a part of its hold.", registry=r, buckets=_RATIO
         )
+        self.actual_of_expected = Histogram(
+            "wfb_sidecar_actual_to_expected_ratio",
+            "Tokens that a call used, as a part of those expected of it.",
+            ["tokens"],
+            registry=r,
+            buckets=_RATIO,
+        )
         self.in_flight = Gauge("wfb_sidecar_calls_in_flight", "Calls that hold money now.", registry=r)
         self.waiting = Gauge("wfb_sidecar_calls_waiting", "Calls that wait for money.", registry=r)
         self.ledger_silent = Gauge("wfb_sidecar_ledger_silent", "1 while no ledger answers.", registry=r)
@@ -53,3 +60,8 @@ class Metrics:
             self.estimated.labels(provider).inc()
         if hold > 0:
             self.cost_of_hold.observe(cost / hold)
+
+    def expected(self, input_ratio: float, output_ratio: float) -> None:
+        """How far off the expectation of one call was."""
+        self.actual_of_expected.labels("input").observe(input_ratio)
+        self.actual_of_expected.labels("output").observe(output_ratio)

@@ -123,9 +123,10 @@ class BatchMeter:
             if isinstance(document.get(key), str) and document[key]:
                 setattr(found, name, document[key])
         status, counts = document.get("status"), document.get("usage")
+        if not isinstance(status, str):
+            return
         if status not in ENDED:
-            if isinstance(status, str):
-                found.finding = PENDING_RESULT
+            found.finding = PENDING_RESULT
             return
         found.tier = BATCH
         found.failed = status == "failed"

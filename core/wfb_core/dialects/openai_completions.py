@@ -10,17 +10,8 @@ from typing import Any
 from wfb_core.call import CallFacts
 from wfb_core.dialects import refusal as refusals
 from wfb_core.dialects.answer import AnswerReader, Event, open_reader
-from wfb_core.dialects.openai_chat import (
-    ChatMeter,
-    OpenAIChat,
-    asked_model,
-    asks_for_usage,
-    biller_of,
-    is_deployment,
-    openai_refusal,
-    path_model,
-    path_with_model,
-)
+from wfb_core.dialects.model_path import asked_model, biller_of, is_deployment, path_model, path_with_model
+from wfb_core.dialects.openai_chat import ChatMeter, OpenAIChat, asks_for_usage, openai_refusal
 from wfb_core.dialects.request import Document, flag, not_understood, parse, part_of, whole
 from wfb_core.dialects.tally import Tally
 

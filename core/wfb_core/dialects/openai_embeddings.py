@@ -11,16 +11,9 @@ from typing import Any
 from wfb_core.call import CallFacts
 from wfb_core.dialects import refusal as refusals
 from wfb_core.dialects.answer import AnswerReader, Event, Found, counted, open_reader, tokens
-from wfb_core.dialects.openai_chat import (
-    asked_model,
-    biller_of,
-    is_deployment,
-    openai_refusal,
-    path_model,
-    path_with_model,
-    read_image,
-    reported_cost,
-)
+from wfb_core.dialects.chat_counts import reported_cost
+from wfb_core.dialects.model_path import asked_model, biller_of, is_deployment, path_model, path_with_model
+from wfb_core.dialects.openai_chat import openai_refusal, read_image
 from wfb_core.dialects.request import Document, not_understood, parse
 from wfb_core.dialects.tally import Part, PartReader, Tally
 from wfb_core.dialects.text_size import text_bytes

@@ -19,7 +19,7 @@ from wfb_core.dialects.tally import Tally
 from wfb_core.usage import Usage
 
 DEFAULT_MODEL = "dall-e-2"
-"""Who draws where a request names no model: openai/types/image_generate_params.py."""
+"""Who draws where a request names no model: openai-python 1.109, types/image_generate_params.py; 3.54 names no default."""
 OPERATIONS = ("generations", "edits", "variations")
 COMPLETED = frozenset({"image_generation.completed", "image_edit.completed"})
 

@@ -84,7 +84,7 @@ class RealtimeMeter:
     def sent(self, message: bytes) -> None:
         """A message of the client: the session's settings, an item, sound as it is spoken, a wish for a response."""
         event = _parsed(message)
-        kind = event.get("type")
+        kind = _kind(event)
         try:
             if kind == "input_audio_buffer.append":
                 audio = event.get("audio")
@@ -118,14 +118,14 @@ class RealtimeMeter:
     def received(self, message: bytes) -> tuple[Answer, ...]:
         """A message of the server: the answer whose usage it tells; a transcription has its own."""
         event = _parsed(message)
-        kind = event.get("type")
+        kind = _kind(event)
         if kind in SESSIONS:
             self._session(event.get("session"), told_by_server=True)
         elif kind == "response.done":
             return (self._done(event.get("response")),)
         elif kind == TRANSCRIBED:
             return self._transcribed(event)
-        elif isinstance(kind, str) and kind.startswith("response."):
+        elif kind.startswith("response."):
             self._found.frames += 1
             delta = event.get("delta")
             if kind in TEXTS and isinstance(delta, str):
@@ -197,6 +197,11 @@ def _parsed(message: bytes) -> Document:
     except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
+
+
+def _kind(event: Document) -> str:
+    kind = event.get("type")
+    return kind if isinstance(kind, str) else ""
 
 
 def _name(model: Any) -> str | None:

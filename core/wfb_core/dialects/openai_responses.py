@@ -342,7 +342,8 @@ class ResponsesMeter:
         if response.get("error") is not None or response.get("status") == "failed":
             found.failed = True
         if not (counts := response.get("usage")):
-            if response.get("status") in WAITING:
+            status = response.get("status")
+            if isinstance(status, str) and status in WAITING:
                 found.finding = PENDING_RESULT
             return
         try:
@@ -394,7 +395,7 @@ def _searches(output: Any) -> int:
     for item in output if isinstance(output, list) else ():
         if isinstance(item, dict) and item.get("type") == "web_search_call":
             action = item.get("action")
-            count += not isinstance(action, dict) or action.get("type") in {None, "search"}
+            count += not isinstance(action, dict) or action.get("type") in (None, "search")
     return count
 
 
@@ -426,7 +427,7 @@ def _drawn(response: Event) -> tuple[str | None, Usage] | None:
 
 
 DRAWS = "gpt-image-1"
-"""Who draws where the tool names no model: openai/types/responses/tool.py."""
+"""Who draws where the tool names no model: openai-python 1.109, types/responses/tool.py; 3.54 names no default."""
 
 
 def _poll(dialect: str, provider: str, path: str) -> CallFacts:

@@ -8,22 +8,35 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from wfb_core.money import format_usd
+from wfb_operator.cli.tables import PLAIN_WIDTH, dollars
 from wfb_operator.meter import reasons
 from wfb_operator.meter.exchange import Exchange, NotReadableError
 from wfb_operator.meter.recording import opened
 from wfb_operator.meter.row import Row
-from wfb_operator.meter.totals import KEYS, Totals
+from wfb_operator.meter.totals import KEYS, Total, Totals
 
 if TYPE_CHECKING:
     from wfb_operator.meter.measure import Measure
 
 _LARGE = 8 * 1024 * 1024
 """Bytes from which a file is worth a progress bar."""
+_COLUMNS = {
+    "calls": "calls",
+    "input": "input_tokens",
+    "cached": "cache_read_tokens",
+    "output": "output_tokens",
+    "reasoning": "reasoning_tokens",
+}
+"""The table's columns and the sums that they show."""
+_ALWAYS = frozenset({"calls", "input", "output"})
+"""Columns that are there even where all is zero."""
 _QUIET = frozenset({reasons.METERED, reasons.REPORTED_COST})
 
 
@@ -39,8 +52,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
             "  wfb meter traffic.flow --by day        what `mitmdump -w traffic.flow` wrote, by day\n"
             "  wfb meter - --json < traffic.har       one JSON object an entry, in order\n"
             "\n"
-            "The reasons in --json are explained in docs/meter.md. The exit code is 0 wherever something could be read,\n"
-            "2 where nothing could."
+            "--json says on standard error how many entries there are of each reason; docs/meter.md explains them. The exit\n"
+            "code is 0 wherever something could be read, 2 where nothing could."
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -65,7 +78,8 @@ def run(args: argparse.Namespace) -> int:
     except (NotReadableError, ValueError) as e:
         print(f"wfb meter: {e if not isinstance(e, NotReadableError) else f'{args.file}: {e}'}", file=sys.stderr)
         return 2
-    rows = _rows(measure, found, count if len(data) >= _LARGE else 0)
+    watched = len(data) >= _LARGE and sys.stderr.isatty() and not (args.json and sys.stdout.isatty())
+    rows = _watched(measure, found, count) if watched else map(measure.row, found)
     try:
         if args.json:
             return _lines(rows)
@@ -96,13 +110,12 @@ def _measure(args: argparse.Namespace) -> "Measure":
     return Measure(load_hosts(args.hosts), PriceBook.from_snapshot(snapshot.data))
 
 
-def _rows(measure: "Measure", found: Iterable[Exchange], count: int | None) -> Iterator[Row]:
-    """The rows, with a progress bar while somebody watches; without one where there are no entries to count."""
-    if count == 0 or not sys.stderr.isatty():
-        yield from map(measure.row, found)
-        return
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        for exchange in progress.track(found, total=count, description="metering"):
+def _watched(measure: "Measure", found: Iterable[Exchange], count: int | None) -> Iterator[Row]:
+    """The rows, with a progress bar on standard error."""
+    # Left to itself, the bar would take what is printed meanwhile to standard error too.
+    bar = Progress(console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False)
+    with bar:
+        for exchange in bar.track(found, total=count, description="metering"):
             yield measure.row(exchange)
 
 
@@ -132,25 +145,35 @@ def _table(rows: Iterable[Row], args: argparse.Namespace) -> int:
     damaged = totals.reasons[reasons.ENTRY_DAMAGED]
     if _outcome(totals.entries, damaged):
         return 2
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    table = Table(title=_title(totals, args.file), title_justify="left")
-    table.add_column(args.by)
-    for name in ("calls", "input", "cached", "output", "reasoning", "USD", "share"):
-        table.add_column(name, justify="right")
-    for name, total in sorted(totals.groups.items(), key=lambda item: (-item[1].nanos, item[0])):
+    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    title = _plain(_title(totals, args.file))
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column(args.by, overflow="fold", min_width=16)
+    shown = [name for name in _COLUMNS if name in _ALWAYS or getattr(totals.whole, _COLUMNS[name])]
+    for name in (*shown, "cost", "share"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for key, total in sorted(totals.groups.items(), key=lambda item: (-item[1].nanos, item[0])):
         share = f"{100 * total.nanos / totals.whole.nanos:.0f}%" if totals.whole.nanos else ""
-        usd = format_usd(total.nanos) + (f" + {total.unpriced} unpriced" if total.unpriced else "")
-        counts = (total.calls, total.input_tokens, total.cache_read_tokens, total.output_tokens, total.reasoning_tokens)
-        table.add_row(name, *(f"{count:,}" for count in counts), usd, share)
-    whole = totals.whole
-    counts = (whole.calls, whole.input_tokens, whole.cache_read_tokens, whole.output_tokens, whole.reasoning_tokens)
+        table.add_row(_plain(key), *_cells(total, shown), share)
     table.add_section()
-    table.add_row("total", *(f"{count:,}" for count in counts), format_usd(whole.nanos), "")
+    table.add_row("total", *_cells(totals.whole, shown), "")
     console.print(table)
+    if unpriced := totals.whole.unpriced:
+        console.print(f"+ the cost of {unpriced:,} of these calls is not known and comes on top", highlight=False)
     for reason, count in totals.reasons.most_common():
         if reason not in _QUIET:
             console.print(f"{count:>8,}  {reason}: {reasons.SENTENCES[reason]}", highlight=False)
     return 0
+
+
+def _cells(total: Total, names: Iterable[str]) -> tuple[str, ...]:
+    cost = dollars(format_usd(total.nanos)) + ("+" if total.unpriced else "")
+    return (*(f"{getattr(total, _COLUMNS[name]):,}" for name in names), cost)
+
+
+def _plain(text: str) -> Text:
+    """A name from a recording as it may stand on a terminal: no markup, nothing that moves the cursor."""
+    return Text("".join(c if c.isprintable() else "\ufffd" for c in text))
 
 
 def _title(totals: Totals, name: str) -> str:

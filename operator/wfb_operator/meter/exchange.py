@@ -8,6 +8,14 @@ class NotReadableError(ValueError):
     """The file is nothing that can be metered; its message names what was expected."""
 
 
+_YEAR_10000 = 253_402_300_800
+
+
+def known_time(at: float) -> float | None:
+    """A time in Unix seconds; None where a recorder wrote one that no call was made at, as some do for unknown ones."""
+    return at if 0 < at < _YEAR_10000 else None
+
+
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """A request, its answer, and what of them was lost in the recording."""

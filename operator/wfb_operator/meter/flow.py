@@ -8,7 +8,7 @@ from mitmproxy.io import FlowReader
 
 from wfb_operator.meter import reasons
 from wfb_operator.meter.encodings import EncodingNotReadError, plain
-from wfb_operator.meter.exchange import Exchange, NotReadableError
+from wfb_operator.meter.exchange import Exchange, NotReadableError, known_time
 
 
 def exchanges(data: bytes) -> Iterator[Exchange]:
@@ -38,7 +38,7 @@ def _exchange(flow: http.HTTPFlow) -> Exchange:
             damage = reasons.ENCODING_NOT_READ
     return Exchange(
         id=flow.id,
-        at=request.timestamp_start,
+        at=known_time(request.timestamp_start),
         method=request.method.upper(),
         url=request.pretty_url,  # a transparent proxy knows only the address that a name led to
         request_headers=_headers(request.headers),

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from wfb_core.dialects.aws_event_stream import MessageScanner
 from wfb_operator.meter import reasons
 from wfb_operator.meter.encodings import EncodingNotReadError, plain
-from wfb_operator.meter.exchange import Exchange, NotReadableError
+from wfb_operator.meter.exchange import Exchange, NotReadableError, known_time
 
 EVENT_STREAM = "application/vnd.amazon.eventstream"
 """The content-type of bodies whose checksums tell whether they were recorded whole."""
@@ -227,7 +227,7 @@ def _time(text: Any) -> float | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return known_time((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError):
         return None
 

@@ -107,22 +107,27 @@ class Measure:
             done = None if exchange.status == SWITCHED else _without_answer(row, exchange)
             return done or replace(row, reason=reasons.BODY_MISSING)
         meter = SOCKETS[route.dialect or ""].open(path, exchange.request_headers, row.provider or "")
-        answers: list[Answer] = []
+        facts = meter.facts()
+        answers: list[Answer | None] = []
         for from_client, content in exchange.messages:
             if from_client:
                 meter.sent(content)
+                facts = meter.facts() or facts
             else:
                 answers.extend(meter.received(content))
-        last = meter.end()
-        answers = [a for a in (*answers, last) if a is not None and a.usage is not None]
-        facts = meter.facts() or CallFacts(route.dialect or "", row.provider or "", "", "", stream=True, cap=None)
-        served = next((a.served_model for a in reversed(answers) if a.served_model), None)
-        row = replace(row, model=facts.model or None, served_model=served)
+        facts = facts or meter.facts()
+        told = [(a, a.usage) for a in (*answers, meter.end()) if a is not None and a.usage is not None]
+        # What was spoken is transcribed by another model, which is not the one that serves the conversation.
+        served = (
+            max(told, key=lambda pair: pair[1].input_tokens + pair[1].output_tokens)[0].served_model if told else None
+        )
+        row = replace(row, model=facts.model or None if facts else None, served_model=served)
+        facts = facts or CallFacts(route.dialect or "", row.provider or "", "", "", stream=True, cap=None)
         find = self._prices_of(row, found, exchange)
-        charges = [c for a in answers if (c := charge(facts, a, find)) is not None]
+        charges = [c for a, _ in told if (c := charge(facts, a, find)) is not None]
         if not charges:
             return replace(row, reason=reasons.USAGE_MISSING)
-        row = _with_counts(row, _sum([a.usage for a in answers if a.usage is not None]))
+        row = _with_counts(row, _sum([usage for _, usage in told]))
         worst = next((c for c in charges if c.finding), charges[0])
         costs = [c.nanos for c in charges if c.nanos is not None]
         row = _charged(row, worst)

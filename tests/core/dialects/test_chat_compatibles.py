@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wfb_core.call import CallFacts
-from wfb_core.dialects.openai_chat import OpenAIChat, chat_usage, reported_cost
+from wfb_core.dialects.chat_counts import chat_usage, reported_cost
+from wfb_core.dialects.openai_chat import OpenAIChat
 from wfb_core.dialects.request import NotUnderstood
 from wfb_core.usage import Usage
 

@@ -106,3 +106,70 @@ def test_an_empty_body_is_not_understood(dialect):
     """The way out is said."""
     with pytest.raises(NotUnderstood, match="the body is empty; send"):
         dialect.read_request("POST", "/v1/x", {}, b"")
+
+
+@pytest.mark.parametrize(
+    ("provider", "usage", "total", "nanos"),
+    [
+        ("openrouter", {"prompt_tokens": 7, "total_tokens": 7, "cost": 1.4e-07, "is_byok": False}, 7, 140),
+        ("perplexity", {"prompt_tokens": 7, "total_tokens": 7, "cost": {"total_cost": 2.8e-08}}, 7, 28),
+        ("voyageai", {"text_tokens": 4, "image_pixels": 1000, "total_tokens": 6}, 6, None),
+        ("azure", {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 9}, 9, None),
+        ("voyageai", {"total_tokens": 0}, 0, None),
+    ],
+)
+def test_what_providers_say_beside_the_input_is_read(provider, usage, total, nanos):
+    """Their own bill, and totals that hold more than the text."""
+    _, answer = _answer(OpenAIEmbeddings(), {"model": "m", "input": "x"}, {"usage": usage}, provider=provider)
+
+    assert (answer.usage.input_tokens, answer.reported_nanos) == (total, nanos)
+
+
+def test_a_ranking_reads_the_query_with_every_document():
+    """So that the hold covers what a reranker counts."""
+    request = {"model": "rerank-2", "query": "q" * 100, "documents": ["d"] * 5, "top_k": 2}
+    facts, answer = _answer(OpenAIEmbeddings(), request, {"model": "rerank-2", "usage": {"total_tokens": 505}})
+
+    assert (facts.operation, facts.messages) == ("rerank", 5)
+    assert facts.input_bytes >= 505
+    assert answer.usage.input_tokens == 505
+
+
+@pytest.mark.parametrize(
+    ("entry", "hidden"),
+    [
+        ({"image": "https://x/y.png"}, ("image_url",)),
+        ({"image": "iVBORw0KGgo" * 50}, ()),
+        (
+            {"content": [{"type": "text", "text": "t"}, {"type": "image_url", "image_url": "https://x/y"}]},
+            ("image_url",),
+        ),
+        ({"content": [{"type": "image_base64", "image_base64": "data:image/png;base64,AAAA"}]}, ()),
+    ],
+)
+def test_pictures_to_embed_are_media(entry, hidden):
+    """Jina's and Voyage's shapes; an address is input that the body does not show."""
+    body = json.dumps({"model": "m", "input": [entry]}).encode()
+
+    facts, _ = OpenAIEmbeddings().read_request("POST", "/v1/embeddings", {}, body, "jina")
+
+    assert [kind for kind, _ in facts.media] == ["image"]
+    assert facts.hidden_input == hidden
+    assert facts.input_bytes < 200
+
+
+def test_an_azure_deployment_is_changed_in_the_path():
+    """The body has no say there."""
+    path = "/openai/deployments/old/embeddings?api-version=1"
+    document = {"input": "x"}
+
+    assert OpenAIEmbeddings().with_model(document, path, "new") == "/openai/deployments/new/embeddings?api-version=1"
+    assert document == {"input": "x"}
+
+
+@pytest.mark.parametrize("body", [{"error": {"message": "m"}}, {"object": "error", "message": "m"}])
+def test_an_error_inside_a_200_of_embeddings_is_a_failure(body):
+    """It has no usage to settle."""
+    _, answer = _answer(OpenAIEmbeddings(), {"model": "m", "input": "x"}, body)
+
+    assert (answer.failed, answer.usage) == (True, None)

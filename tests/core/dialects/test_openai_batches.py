@@ -64,3 +64,12 @@ def test_a_batch_that_has_ended_tells_its_usage(batch, usage):
     _, answer = polled(model="gpt-5.4-2026-03-05", **batch)
 
     assert (answer.usage, answer.tier, answer.served_model) == (usage, "batch", "gpt-5.4-2026-03-05")
+
+
+@pytest.mark.parametrize("status", [None, 3, {}, [], "new word"])
+def test_a_status_that_is_none_fails_nothing(status):
+    """Nonsense in place of a state leaves no usage, and no failure of ours."""
+    _, answer = polled(status=status, usage=COUNTS)
+
+    assert answer.usage is None
+    assert answer.finding in {"usage missing", PENDING_RESULT}

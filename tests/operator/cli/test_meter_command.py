@@ -59,12 +59,28 @@ def test_json_prints_a_line_an_entry_in_order(recording, capsys):
     """Foreign and damaged entries have their line too."""
     assert main(["meter", recording(_entry(), FOREIGN, 7), "--json"]) == 0
 
-    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    shown = capsys.readouterr()
+    rows = [json.loads(line) for line in shown.out.splitlines()]
+    assert shown.err == "3 entries: 1 metered, 1 foreign_host, 1 entry_damaged\n"
     assert [(row["id"], row["provider"], row["reason"]) for row in rows] == [
         ("gpt-4o", "openai", "metered"),
         (None, None, "foreign_host"),
         (None, None, "entry_damaged"),
     ]
+
+
+def test_names_from_a_recording_are_shown_as_they_are(recording, capsys):
+    """A model's name is no markup, and moves no cursor."""
+    assert main(["meter", recording(_entry("[/bold]\x1b[2J"))]) == 0
+    assert "openai/[/bold]\ufffd[2J" in capsys.readouterr().out
+
+
+def test_a_large_recording_shows_its_progress_to_who_watches(recording, capsys, monkeypatch):
+    """On standard error, so that the lines on standard output stay what they are."""
+    monkeypatch.setattr("wfb_operator.cli.meter._LARGE", 0)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert main(["meter", recording(_entry(), _entry()), "--json"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 def test_standard_input_is_read(recording, capsys, monkeypatch):

@@ -154,6 +154,9 @@ REASONS = [
     ({"url": "https://api.anthropic.com/v1/messages/count_tokens"}, reasons.FREE, False, "0.00"),
     ({"url": "https://api.openai.com/v1/new"}, reasons.UNMETERED_PATH, False, None),
     ({"status": 429, "answer": {"error": {}}}, reasons.ERROR_STATUS, False, "0.00"),
+    ({"url": "https://api.openai.com/v1/new", "status": 404}, reasons.ERROR_STATUS, False, "0.00"),
+    ({"url": "https://api.openai.com/v1/new", "status": 0}, reasons.NO_RESPONSE, False, None),
+    ({"url": "https://api.openai.com:443/v1/chat/completions"}, reasons.METERED, True, "0.007"),
     ({"status": 0, "answer": b""}, reasons.NO_RESPONSE, False, None),
     ({"answer": {"error": {"message": "no"}}}, reasons.ERROR_IN_ANSWER, False, "0.00"),
     ({"answer": b"", "damage": reasons.BODY_MISSING}, reasons.BODY_MISSING, True, None),
@@ -231,3 +234,82 @@ def test_a_call_is_priced_at_the_time_it_was_made(measure):
 
     assert all(row.priced for row in rows)
     assert rows[0].nanos != rows[1].nanos
+
+
+def test_a_deployment_costs_what_it_was_last_seen_to_serve(measure):
+    """Its name says nothing; where one answer lacks its model, another of the same deployment told it."""
+    nameless = {key: value for key, value in CHAT.items() if key != "model"}
+    rows = [measure.row(_exchange(AZURE, answer, {"messages": []})) for answer in (nameless, CHAT, nameless)]
+
+    assert [row.reason for row in rows] == [reasons.MODEL_UNPRICED, reasons.METERED, reasons.METERED]
+    assert rows[1].nanos == rows[2].nanos
+    assert rows[2].served_model is None
+
+
+UNREADABLE = [
+    # (url, body) -> (model, stream)
+    (CHAT_URL, b'{"model": "gpt-4o", "stream": true, "n": "two"}', ("gpt-4o", True)),
+    (CHAT_URL, b"", (None, False)),
+    (CHAT_URL, b"\xff{", (None, False)),
+    (AZURE, b"", ("my gpt", False)),
+    (GEMINI.replace(":generate", ":streamGenerate"), b"not recorded", ("gemini-2.5-flash", True)),
+    (f"{BEDROCK}-stream", b"", ("us.amazon.nova-lite-v1:0", True)),
+]
+
+
+@pytest.mark.parametrize(("url", "body", "expected"), UNREADABLE)
+def test_what_a_request_asks_for_is_read_as_far_as_it_can_be(measure, url, body, expected):
+    """A body that its dialect refuses still names its model; where it names none, the path may."""
+    row = measure.row(Exchange(method="POST", url=url, request_body=body, status=200, body=b"{}", at=AT))
+
+    assert (row.model, row.stream) == expected
+
+
+def test_calls_that_cost_nothing_name_their_model_too(measure):
+    """A token count is no call to pay for, and still one for a model."""
+    row = measure.row(_exchange(f"{ANTHROPIC}/count_tokens", {"input_tokens": 3}, {"model": "claude-haiku-4-5"}))
+
+    assert (row.model, row.dialect, row.reason, row.input_tokens) == ("claude-haiku-4-5", None, reasons.FREE, None)
+
+
+REALTIME = "wss://api.openai.com/v1/realtime?model=gpt-realtime"
+DONE = {
+    "type": "response.done",
+    "response": {"id": "resp_1", "status": "completed", "usage": {"input_tokens": 30, "output_tokens": 12}},
+}
+
+
+def _socket(*messages, **fields):
+    told = tuple((sent, json.dumps(message).encode()) for sent, message in messages)
+    return Exchange(**{"method": "GET", "url": REALTIME, "status": 101, "messages": told, "at": AT, **fields})
+
+
+def test_a_socket_is_one_row_of_all_its_responses(measure):
+    """Every response is billed with all that went before it; what the caller said is transcribed at another price."""
+    heard = {
+        "type": "conversation.item.input_audio_transcription.completed",
+        "usage": {"type": "tokens", "input_tokens": 5, "output_tokens": 2, "total_tokens": 7},
+    }
+    session = {"type": "session.update", "session": {"input_audio_transcription": {"model": "gpt-4o-transcribe"}}}
+    row = measure.row(_socket((True, session), (True, {"type": "response.create"}), (False, DONE), (False, DONE)))
+    more = measure.row(_socket((True, session), (False, DONE), (False, heard)))
+
+    assert (row.model, row.served_model, row.stream, row.billable) == ("gpt-realtime", "gpt-realtime", True, True)
+    assert (row.input_tokens, row.output_tokens, row.reason) == (60, 24, reasons.METERED)
+    assert (more.served_model, more.input_tokens, more.output_tokens) == ("gpt-realtime", 35, 14)
+
+
+SILENT = [
+    (_socket(), reasons.USAGE_MISSING),
+    (_socket(messages=None), reasons.BODY_MISSING),
+    (_socket(messages=None, status=401), reasons.ERROR_STATUS),
+    (_socket(messages=None, status=0), reasons.NO_RESPONSE),
+]
+
+
+@pytest.mark.parametrize(("exchange", "reason"), SILENT)
+def test_a_socket_that_tells_nothing_says_why(measure, exchange, reason):
+    """Recorders that keep no messages, upgrades that were refused, sockets on which nothing was asked."""
+    row = measure.row(exchange)
+
+    assert (row.reason, row.billable, row.input_tokens) == (reason, False, None)

@@ -4,13 +4,15 @@ import base64
 import gzip
 import io
 import json
+import subprocess
+import sys
 
 import pytest
 from mitmproxy import http
 from mitmproxy.io import FlowWriter
 from mitmproxy.test import tflow
 
-from wfb_operator.meter import flow, har, reasons
+from wfb_operator.meter import flow, har, reasons, recording
 from wfb_operator.meter.exchange import NotReadableError
 
 ANSWER = '{"usage": {"prompt_tokens": 1}}'
@@ -64,6 +66,9 @@ CONTENTS = [
     ({"text": ""}, [], b"", reasons.BODY_MISSING),
     ({"text": "\ud800"}, [], b"\xed\xa0\x80", None),
     ({"text": "\x00\xff", "mimeType": har.EVENT_STREAM}, [], b"\x00\xff", None),
+    ({"text": "\x00\ufffd", "mimeType": har.EVENT_STREAM}, [], b"", reasons.BODY_DAMAGED),
+    ({"text": gzip.compress(ANSWER.encode()).decode("latin-1")}, [], ANSWER.encode(), None),
+    ({"text": SQUEEZED[:30] + "\r\n" + SQUEEZED[30:], "encoding": "base64"}, [], ANSWER.encode(), None),
 ]
 
 
@@ -73,6 +78,51 @@ def test_bodies_are_decoded_or_their_damage_is_named(content, headers, body, dam
     exchange = _read(_entry(content, headers))
 
     assert (exchange.body, exchange.damage) == (body, damage)
+
+
+POSTED = [
+    ({"text": SQUEEZED, "encoding": "base64"}, "application/json", ANSWER.encode()),
+    ({"text": "{}"}, "application/json", b"{}"),
+    ({"text": {"model": "m"}}, "application/json", b'{"model": "m"}'),
+    ({"params": [{"name": "model", "value": "a b"}]}, "application/x-www-form-urlencoded", b"model=a+b"),
+    (
+        {"params": [{"name": "model", "value": "whisper-1"}, {"name": "file", "fileName": "a.mp3"}]},
+        'multipart/form-data; boundary="b"',
+        (
+            b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n'
+            b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n\r\n--b--\r\n'
+        ),
+    ),
+    ({}, "application/json", b""),
+    (None, "application/json", b""),
+]
+
+
+@pytest.mark.parametrize(("posted", "kind", "body"), POSTED)
+def test_what_was_asked_is_read_however_it_was_written_down(posted, kind, body):
+    """As text, in base64, compressed, as a document, or by the fields of a form."""
+    entry = _entry()
+    entry["request"]["headers"] = []
+    entry["request"]["postData"] = posted and {"mimeType": kind, **posted}
+
+    assert _read(entry).request_body == body
+
+
+TIMES = [
+    ("2026-11-01T12:00:00.0000000Z", 1_793_534_400.0),
+    ("2026-11-01T13:00:00+01:00", 1_793_534_400.0),
+    ("2026-11-01T12:00:00", 1_793_534_400.0),
+    ("yesterday", None),
+    ("0001-01-01T00:00:00+14:00", None),
+    ("0001-01-01T00:00:00Z", None),
+    (17, None),
+]
+
+
+@pytest.mark.parametrize(("text", "at"), TIMES)
+def test_a_time_is_read_with_its_offset(text, at):
+    """In the offset that it names, else in UTC; what is no time is not known."""
+    assert _read(_entry(startedDateTime=text)).at == at
 
 
 @pytest.mark.parametrize(
@@ -96,6 +146,28 @@ LAYOUTS = [
 def test_a_har_is_known_in_all_its_layouts(layout):
     """A whole HAR, one with a byte order mark, its log alone, a list of entries, an entry a line."""
     assert len(har.entries_of(layout([_entry(), _entry()]).encode())) == 2
+
+
+DAMAGED = [
+    ('{"log": {"entries": [%s, {"request', 1, 2),
+    ("[%s, %s, oops", 2, 3),
+    ("%s\n{oops\n%s", 2, 3),
+    ("%s", 1, 1),
+]
+
+
+@pytest.mark.parametrize(("text", "whole", "all_entries"), DAMAGED)
+def test_what_is_whole_in_a_damaged_file_is_still_read(text, whole, all_entries):
+    """A HAR that breaks off keeps the entries before the break; of lines, only the damaged ones are lost."""
+    entries = har.entries_of(text.replace("%s", json.dumps(_entry())).encode())
+
+    assert (len(entries), entries.count(_entry())) == (all_entries, whole)
+    assert [e.damage for e in har.exchanges(entries)].count(reasons.ENTRY_DAMAGED) == all_entries - whole
+
+
+def test_a_har_in_utf_16_is_read():
+    """Windows' shells write redirected output so."""
+    assert har.entries_of(json.dumps([_entry()]).encode("utf-16")) == [_entry()]
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"{}", b'{"log": {"entries": 5}}', b"\xff\xfe", b"[" * 100_000])
@@ -131,7 +203,7 @@ def test_a_flow_file_is_read():
 
     (exchange,) = flow.exchanges(data)
 
-    assert flow.looks_like_flows(data)
+    assert recording.looks_like_flows(data)
     assert (exchange.id, exchange.status, exchange.body) == (one.id, 200, ANSWER.encode())
     assert exchange.at == one.request.timestamp_start
 
@@ -147,3 +219,44 @@ def test_a_file_that_only_begins_like_flows_is_refused():
     """Nothing in it could be read."""
     with pytest.raises(NotReadableError, match="no mitmproxy flow file"):
         list(flow.exchanges(b"12:nonsense"))
+
+
+def test_a_flow_through_a_transparent_proxy_is_named_by_its_host_header():
+    """Such a proxy knows only the address that was dialled."""
+    one = tflow.tflow(resp=True)
+    one.request.scheme, one.request.host, one.request.port = "https", "192.0.2.1", 443
+    one.request.headers["host"] = "api.openai.com"  # last: setting the others sets it too
+
+    (exchange,) = flow.exchanges(_flows(one))
+
+    assert exchange.url == "https://api.openai.com/path"
+
+
+def test_the_messages_of_a_websocket_flow_are_read():
+    """Both directions, in order."""
+    one = tflow.twebsocketflow()
+
+    (exchange,) = flow.exchanges(_flows(one))
+
+    assert exchange.messages == tuple((m.from_client, m.content) for m in one.websocket.messages)
+
+
+def test_a_flow_whose_answer_never_came_has_no_status():
+    """The connection broke."""
+    (exchange,) = flow.exchanges(_flows(tflow.tflow(err=True)))
+
+    assert (exchange.status, exchange.body) == (0, b"")
+
+
+def test_a_flow_file_without_mitmproxy_says_what_to_install(monkeypatch):
+    """It is an extra; HAR is read without it."""
+    monkeypatch.delattr("wfb_operator.meter.flow")
+    monkeypatch.setitem(sys.modules, "wfb_operator.meter.flow", None)
+    with pytest.raises(NotReadableError, match="install"):
+        recording.opened(_flows(tflow.tflow()))
+
+
+def test_har_is_read_without_mitmproxy():
+    """Neither opening nor measuring a HAR loads it."""
+    code = "import sys, wfb_operator.meter.recording, wfb_operator.meter.measure; sys.exit('mitmproxy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
