@@ -148,7 +148,7 @@ def _table(rows: Iterable[Row], args: argparse.Namespace) -> int:
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     title = _plain(_title(totals, args.file))
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column(args.by, overflow="fold", min_width=16)
+    table.add_column(args.by, overflow="fold", min_width=10)
     shown = [name for name in _COLUMNS if name in _ALWAYS or getattr(totals.whole, _COLUMNS[name])]
     for name in (*shown, "cost", "share"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -168,6 +168,8 @@ def _table(rows: Iterable[Row], args: argparse.Namespace) -> int:
 
 def _cells(total: Total, names: Iterable[str]) -> tuple[str, ...]:
     cost = dollars(format_usd(total.nanos)) + ("+" if total.unpriced else "")
+    if total.unpriced == total.calls:
+        cost = "unknown" if total.calls else cost
     return (*(f"{getattr(total, _COLUMNS[name]):,}" for name in names), cost)
 
 

@@ -2,6 +2,9 @@
 
 import zlib
 
+from wfb_core.dialects.aws_event_stream import PRELUDE, whole_length
+from wfb_core.dialects.framing import BLANK, is_plain
+
 LARGEST = 256 * 1024 * 1024
 """Bytes that a body may decode to."""
 
@@ -18,19 +21,30 @@ class EncodingNotReadError(ValueError):
 def plain(body: bytes, claimed: str) -> bytes:
     """The body without its encoding; raises EncodingNotReadError.
 
-    A body that begins like text is taken as it is, whatever its header claims; one that begins like gzip or zstd is
-    read so. A gzip or deflate body that breaks off is read as far as it goes. Brotli and zstd need mitmproxy.
+    Text, and an AWS event stream, is taken as it is, whatever its header claims; what begins like gzip or zstd is read
+    so. A gzip or deflate body that breaks off is read as far as it goes. Brotli and zstd need mitmproxy.
     """
     if body.startswith(_GZIP):
         return _decoded(body, "gzip")
     if body.startswith(_ZSTD):
         return _decoded(body, "zstd")
     names = [name.strip().lower() for name in claimed.split(",") if name.strip().lower() not in {"", "identity"}]
-    if not body or not names or _is_text(body):
+    if not body or not names or _is_event_stream(body) or _is_text(body):
         return body
     for name in reversed(names):
         body = _decoded(body, name)
     return body
+
+
+def mended(body: bytes) -> bytes:
+    """JSON or server-sent events as UTF-8: recorders write some in Latin-1, and cut characters where a file broke off.
+
+    Its text is not read, so what is no UTF-8 is replaced, not guessed; other bodies stay as they are.
+    """
+    start = body[:64].lstrip(BLANK)
+    if len(start) < 2 or not is_plain(start) or _is_text(body):
+        return body
+    return body.decode("utf-8", "replace").encode()
 
 
 def _decoded(body: bytes, name: str) -> bytes:
@@ -58,6 +72,10 @@ def _inflated(body: bytes, name: str) -> bytes:
         except zlib.error:
             continue
     raise EncodingNotReadError(f"the body is not {name}")
+
+
+def _is_event_stream(body: bytes) -> bool:
+    return len(body) >= PRELUDE and whole_length(body[:PRELUDE]) > 0
 
 
 def _is_text(body: bytes) -> bool:

@@ -7,7 +7,7 @@ from mitmproxy import exceptions, http
 from mitmproxy.io import FlowReader
 
 from wfb_operator.meter import reasons
-from wfb_operator.meter.encodings import EncodingNotReadError, plain
+from wfb_operator.meter.encodings import EncodingNotReadError, mended, plain
 from wfb_operator.meter.exchange import Exchange, NotReadableError, known_time
 
 
@@ -33,7 +33,7 @@ def _exchange(flow: http.HTTPFlow) -> Exchange:
     body, damage = b"", reasons.BODY_MISSING
     if response is not None and response.raw_content:
         try:
-            body, damage = plain(response.raw_content, response.headers.get("content-encoding", "")), ""
+            body, damage = mended(plain(response.raw_content, response.headers.get("content-encoding", ""))), ""
         except EncodingNotReadError:
             damage = reasons.ENCODING_NOT_READ
     return Exchange(

@@ -11,13 +11,15 @@ from urllib.parse import urlencode
 
 from wfb_core.dialects.aws_event_stream import MessageScanner
 from wfb_operator.meter import reasons
-from wfb_operator.meter.encodings import EncodingNotReadError, plain
+from wfb_operator.meter.encodings import EncodingNotReadError, mended, plain
 from wfb_operator.meter.exchange import Exchange, NotReadableError, known_time
 
 EVENT_STREAM = "application/vnd.amazon.eventstream"
 """The content-type of bodies whose checksums tell whether they were recorded whole."""
 _BINARY = (EVENT_STREAM, "application/grpc")
 _MULTIPART = "multipart/form-data"
+_ENCODED = ("eyJ", "ewo", "eyA", "LS0", "LS1")
+"""How base64 of a JSON object or of a form begins: a posted body has no field that says so in HAR."""
 _BLANKS = str.maketrans("", "", " \t\r\n")
 
 
@@ -145,7 +147,7 @@ def _posted(posted: Any, headers: dict[str, str]) -> bytes:
     if not isinstance(text, str):
         return json.dumps(text).encode()  # some recorders put the parsed document here
     try:
-        if posted.get("encoding") == "base64":
+        if posted.get("encoding") == "base64" or text.startswith(_ENCODED):
             body = base64.b64decode(text.translate(_BLANKS), validate=True)
         elif headers.get("content-type", "").startswith(_BINARY):
             body = _binary(text)
@@ -195,7 +197,7 @@ def _body(content: dict[str, Any], headers: dict[str, str]) -> tuple[bytes, str 
     else:
         body = _bytes(text)
     try:
-        return plain(body, headers.get("content-encoding", "")), None
+        return mended(plain(body, headers.get("content-encoding", ""))), None
     except EncodingNotReadError:
         return b"", reasons.ENCODING_NOT_READ
 

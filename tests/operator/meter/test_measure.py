@@ -1,6 +1,8 @@
 """From a recorded exchange to its row: who bills, what was used, what it cost, and why a row says what it says."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -313,3 +315,17 @@ def test_a_socket_that_tells_nothing_says_why(measure, exchange, reason):
     row = measure.row(exchange)
 
     assert (row.reason, row.billable, row.input_tokens) == (reason, False, None)
+
+
+def test_every_reason_and_key_is_documented():
+    """docs/meter.md has a line for each value of `reason`, and for each key of a row, and for no others."""
+    text = (Path(__file__).parents[3] / "docs" / "meter.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `(\w+)` \| .* \| (?:yes|no) \|", text, re.MULTILINE))
+    keys = {
+        name
+        for line in re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| [^|]* \|$", text, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", line)
+    }
+
+    assert listed == set(reasons.SENTENCES)
+    assert keys == Measure(known_hosts(), None).row(Exchange(url="https://example.com/")).document().keys()

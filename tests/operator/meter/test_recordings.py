@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+import zlib
 
 import pytest
 from mitmproxy import http
@@ -54,11 +55,21 @@ def test_an_entry_is_read_whole():
     assert (exchange.request_body, exchange.body, exchange.damage) == (b"{}", ANSWER.encode(), None)
 
 
+MESSAGE = b"\0\0\0\x10\0\0\0\0" + zlib.crc32(b"\0\0\0\x10\0\0\0\0").to_bytes(4, "big")
+MESSAGE += zlib.crc32(MESSAGE).to_bytes(4, "big")
 CONTENTS = [
+    ({"text": base64.b64encode(MESSAGE).decode(), "encoding": "base64"}, [("content-encoding", "br")], MESSAGE, None),
+    ({"text": MESSAGE.decode("latin-1"), "mimeType": har.EVENT_STREAM}, [], MESSAGE, None),
     ({"text": SQUEEZED, "encoding": "base64"}, [("content-encoding", "gzip")], ANSWER.encode(), None),
     ({"text": SQUEEZED, "encoding": "base64"}, [], ANSWER.encode(), None),
     ({"text": ANSWER}, [("content-encoding", "br")], ANSWER.encode(), None),
     ({"text": {"usage": {}}}, [], b'{"usage": {}}', None),
+    (
+        {"text": base64.b64encode(b'{"t": "15\xb0"}').decode(), "encoding": "base64"},
+        [],
+        '{"t": "15\ufffd"}'.encode(),
+        None,
+    ),
     ({"text": "!!!", "encoding": "base64"}, [], b"", reasons.BODY_DAMAGED),
     ({"text": "gIGCg4SF", "encoding": "base64"}, [("content-encoding", "br")], b"", reasons.ENCODING_NOT_READ),
     ({"text": "gIGCg4SF", "encoding": "base64"}, [("content-encoding", "odd")], b"", reasons.ENCODING_NOT_READ),
@@ -83,6 +94,7 @@ def test_bodies_are_decoded_or_their_damage_is_named(content, headers, body, dam
 POSTED = [
     ({"text": SQUEEZED, "encoding": "base64"}, "application/json", ANSWER.encode()),
     ({"text": "{}"}, "application/json", b"{}"),
+    ({"text": base64.b64encode(b'{"model": "m"}').decode()}, "application/json", b'{"model": "m"}'),
     ({"text": {"model": "m"}}, "application/json", b'{"model": "m"}'),
     ({"params": [{"name": "model", "value": "a b"}]}, "application/x-www-form-urlencoded", b"model=a+b"),
     (
