@@ -15,6 +15,8 @@ class Charge:
 
     nanos: int | None
     """Nano-USD; None where no price is known for what was used."""
+    list_nanos: int | None
+    """What the provider's list price would be, nano-USD: the charge itself unless a contract states other rates."""
     usage: Usage
     """What was used, the request's own units included."""
     reported: bool = False
@@ -58,22 +60,27 @@ def charge(
     """
     usage = used(facts, answer)
     if usage is None:
-        return None if answer.reported_nanos is None else Charge(answer.reported_nanos, Usage(), reported=True)
+        return (
+            None
+            if answer.reported_nanos is None
+            else Charge(answer.reported_nanos, answer.reported_nanos, Usage(), reported=True)
+        )
     if answer.reported_nanos is not None:
-        return Charge(answer.reported_nanos, usage, reported=True)
+        return Charge(answer.reported_nanos, answer.reported_nanos, usage, reported=True)
     parts = answer.parts if len(answer.parts) > 1 else ((answer.served_model, usage),)
-    total, tier_unknown, units = 0, None, list[str]()
+    total, listed, tier_unknown, units = 0, 0, None, list[str]()
     for model, part in parts:
         price = (find(model) if model else None) or (find(facts.model) if facts.model else None) or fallback
         if price is None:
-            return Charge(None, usage, unknown_model=model or facts.model)
+            return Charge(None, None, usage, unknown_model=model or facts.model)
         tier = answer.tier or facts.tier
         rates: Rates | None = price.rates_for(part.input_tokens, tier)
         if rates is None:
             tier_unknown = tier
             rates = price.dearest(facts.tier) or price.dearest(None)
         if rates is None:
-            return Charge(None, usage, unknown_tier=tier)
-        total += cost(part, rates).total
+            return Charge(None, None, usage, unknown_tier=tier)
+        whole = cost(part, rates)
+        total, listed = total + whole.total, listed + whole.list_total
         units.extend(unpriced(part, rates))
-    return Charge(total, usage, unknown_tier=tier_unknown, unknown_units=tuple(dict.fromkeys(units)))
+    return Charge(total, listed, usage, unknown_tier=tier_unknown, unknown_units=tuple(dict.fromkeys(units)))

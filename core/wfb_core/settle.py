@@ -32,11 +32,21 @@ class Settlement:
     usage: Usage | None
     estimated: bool
     finding: str | None = None
+    list_cost: int | None = None
+    """What the provider's list price would be; None where only the effective price is known, as of an estimate."""
+    source: str = ""
+    """Where the price came from, if not from the snapshot in force: REPORTED or STATED."""
 
 
-def exact(cost: int, usage: Usage, finding: str | None = None) -> Settlement:
+REPORTED, STATED = "provider", "budget"
+"""The provider said itself what a call cost; a budget states a price for models that have none."""
+
+
+def exact(
+    cost: int, usage: Usage, finding: str | None = None, list_cost: int | None = None, source: str = ""
+) -> Settlement:
     """The provider said what it used."""
-    return Settlement(cost, usage, estimated=False, finding=finding)
+    return Settlement(cost, usage, estimated=False, finding=finding, list_cost=list_cost, source=source)
 
 
 def nothing() -> Settlement:

@@ -54,9 +54,13 @@ class UsageRow:
     output_tokens: int
     reasoning_tokens: int
     nanos: int
+    """What was charged: the effective price."""
+    list_nanos: int
+    """What the provider's list price would have been."""
     agent: str = ""
     prices: str = ""
-    """The version of the price that was applied."""
+    """The version of the price snapshot that was applied, ``provider`` where the provider said the cost
+    itself, ``budget`` where a budget states the price of models that have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +272,8 @@ def _usage_row(row: "_Fields") -> UsageRow:
         cache_write_tokens=row.whole("cache_write_tokens"),
         output_tokens=row.whole("output_tokens"),
         reasoning_tokens=row.whole("reasoning_tokens"),
-        nanos=row.whole("nanos"),
+        nanos=(nanos := row.whole("nanos")),
+        list_nanos=row.whole("list_nanos", default=nanos),
         agent=row.text("agent", MODEL_LONGEST, default=""),
         prices=row.text("prices", MODEL_LONGEST, default=""),
     )

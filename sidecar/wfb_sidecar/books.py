@@ -101,9 +101,10 @@ class Books:
             calls=1,
             served=served,
             nanos=settlement.cost,
+            list_nanos=settlement.list_cost,
             estimated=settlement.estimated,
             usage=settlement.usage,
-            prices=prices,
+            prices=settlement.source or prices,
         )
         if settlement.estimated:
             self._note(entry, "estimate", "UsageEstimated", settlement.finding or "usage not seen", settlement.cost)
@@ -119,6 +120,7 @@ class Books:
         refused: int = 0,
         served: str = "",
         nanos: int = 0,
+        list_nanos: int | None = None,
         estimated: bool = False,
         usage: Usage | None = None,
         prices: str = "",
@@ -143,6 +145,7 @@ class Books:
                 output_tokens=usage.output_tokens,
                 reasoning_tokens=usage.reasoning_tokens,
                 nanos=nanos,
+                list_nanos=nanos if list_nanos is None else list_nanos,
                 prices=prices,
             )
         )

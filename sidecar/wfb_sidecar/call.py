@@ -38,6 +38,8 @@ class Call:
     findings: list[str] = field(default_factory=list)
     row: HostRow | None = None
     """The host it goes to; None over a socket."""
+    priced_by: str = ""
+    """Whose price it is, if not the snapshot's: a budget may state one."""
     asks_after: "Call | None" = None
     """For a poll: the call whose result it reads."""
 

@@ -15,7 +15,19 @@ from wfb_core.dialects import DIALECTS, Answer, AnswerReader, Dialect, NotUnders
 from wfb_core.expectation import Expectations
 from wfb_core.hosts import HostRow, Route
 from wfb_core.price import ModelPrice, PriceBook, uplifted
-from wfb_core.settle import COMPLETE, CUT, FAILED, LEFT, Seen, Settlement, estimate, exact, nothing
+from wfb_core.settle import (
+    COMPLETE,
+    CUT,
+    FAILED,
+    LEFT,
+    REPORTED,
+    STATED,
+    Seen,
+    Settlement,
+    estimate,
+    exact,
+    nothing,
+)
 from wfb_sidecar.body_gate import LARGEST
 from wfb_sidecar.books import Books, Entry, Refused, new_decision
 from wfb_sidecar.call import Call
@@ -158,15 +170,16 @@ class Calls:
         assert scope is not None
         price = self._price(provider, facts.model, row)
         rates = None if price is None else price.dearest(facts.tier)
-        entry = Entry(provider, facts.model)
+        entry, priced_by = Entry(provider, facts.model), ""
         verdict = decide(scope.budgets, facts, rates)
         for reported in verdict.reported:
             self._books.record(reported, entry, kind="finding")
         if verdict.refusal is not None:
             return self._books.refuse(dialect, verdict.refusal, entry), False
         if rates is None and (flat := priced_as(scope.budgets)) is not None:
-            price, rates = ModelPrice.flat(flat), flat
+            price, rates, priced_by = ModelPrice.flat(flat), flat, STATED
         call = self._new(provider, dialect, facts, price)
+        call.priced_by = priced_by
         call.rates = rates
         call.row = row
         call.billed_whole = row.bills_cut_streams_whole if row else None
@@ -317,7 +330,7 @@ class Calls:
             return
         if settlement.estimated and not settlement.finding:
             settlement = Settlement(settlement.cost, settlement.usage, estimated=True, finding=error or None)
-        version = self._prices.version[:12] if self._prices else ""
+        version = call.priced_by or (self._prices.version[:12] if self._prices else "")
         self._books.settled(call.entry, outcome, settlement, served, version)
         self._till.settle(call.id, settlement.cost)
         self._metrics.settled(call.provider, outcome, settlement.estimated, call.hold, settlement.cost)
@@ -334,7 +347,8 @@ class Calls:
             if answer.usage is not None:
                 observed = self._expectations.observe(call.facts, answer.usage)
                 self._metrics.expected(observed.input_ratio, observed.output_ratio)
-            return exact(charged.nanos, charged.usage, charged.finding or answer.finding)
+            source = REPORTED if charged.reported else ""
+            return exact(charged.nanos, charged.usage, charged.finding or answer.finding, charged.list_nanos, source)
         if charged is not None and call.price is None:
             return exact(0, charged.usage)  # unpriced, and let through: its tokens are counted
         finding = answer.finding or ("usage missing" if ending == COMPLETE else f"stream {ending}")

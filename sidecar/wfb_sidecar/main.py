@@ -119,6 +119,7 @@ class Sidecar:
                     output_tokens=0,
                     reasoning_tokens=0,
                     nanos=held,
+                    list_nanos=held,
                 )
             )
             record = replace(record, purses={w: (c, u + h, 0) for w, (c, u, h) in record.purses.items()})

@@ -20,6 +20,7 @@ COUNTS = (
     "output_tokens",
     "reasoning_tokens",
     "nanos",
+    "list_nanos",
 )
 _KEYS = tuple(f.name for f in fields(UsageRow) if f.name not in COUNTS)
 _ALL = tuple(f.name for f in fields(UsageRow))
@@ -143,7 +144,7 @@ class Outbox:
             except ValueError:
                 continue  # the last line of a killed process may be half written: its call is in the wallet's held
             if kind == "row":
-                self._merge(UsageRow(**value))
+                self._merge(UsageRow(**{"list_nanos": value.get("nanos", 0)} | value))
             elif kind == "decision":
                 self._decisions.append(DecisionRecord(**value))
             elif kind == "seal":

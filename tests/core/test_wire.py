@@ -42,7 +42,7 @@ rows = st.builds(
     text,
     st.sampled_from(wire.OUTCOMES),
     st.booleans(),
-    *[count] * 8,
+    *[count] * 9,
     agent=text,
     prices=text,
 )
@@ -87,7 +87,7 @@ def test_a_response_arrives_as_it_left(response):
     assert decode_response(encode_response(response)) == response
 
 
-ROW = UsageRow(29_000_000, "openai", "gpt-5", "gpt-5-1", "ok", False, 1, 0, 10, 0, 0, 5, 0, 1000)
+ROW = UsageRow(29_000_000, "openai", "gpt-5", "gpt-5-1", "ok", False, 1, 0, 10, 0, 0, 5, 0, 1000, 1100)
 DISPATCH = Dispatch(
     Report("pod/1", 1, 7, {"a/b|Total|": Claim(1, 2, 3, 4, 5)}, (Need(9, 10, 11, ("a/b|Total|",), 0.5),)),
     (Batch(7, (ROW,), (DecisionRecord("d-1", 1.0, "refusal", "BudgetExhausted"),)),),

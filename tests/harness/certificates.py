@@ -21,6 +21,7 @@ PROVIDER_HOSTS = (
     "api.groq.com",
     "api.mistral.ai",
     "api.openai.com",
+    "eu.api.openai.com",
     "api.perplexity.ai",
     "api.together.xyz",
     "api.x.ai",

@@ -51,7 +51,7 @@ def usage(minute=int(T0 // 60), nanos=USD, **fields):
         "output_tokens": 5,
         "reasoning_tokens": 0,
     }
-    return UsageRow(minute=minute, nanos=nanos, **(values | fields))
+    return UsageRow(minute=minute, nanos=nanos, **(values | {"list_nanos": nanos} | fields))
 
 
 def dispatch(seq, claims=None, needs=(), *, holder="pod-a/1", epoch=1, batches=()):

@@ -13,7 +13,7 @@ from wfb_core.wire import DecisionRecord, UsageRow
 from wfb_sidecar import outbox as outbox_module
 from wfb_sidecar.outbox import COUNTS, Outbox
 
-ROW = UsageRow(1, "openai", "gpt-4o", "", "ok", False, 1, 0, 10, 0, 0, 5, 0, 100)
+ROW = UsageRow(1, "openai", "gpt-4o", "", "ok", False, 1, 0, 10, 0, 0, 5, 0, 100, 110)
 DECISION = DecisionRecord("d-1", 1.0, "refusal", "BudgetExhausted")
 
 

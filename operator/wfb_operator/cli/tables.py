@@ -27,8 +27,8 @@ COUNTS = (
 )
 """The counts of a usage row."""
 
-AMOUNTS = ("usd", "estimated_usd")
-"""The amounts of a usage row: all, and the part of it that was not metered exactly."""
+AMOUNTS = ("usd", "list_usd", "estimated_usd")
+"""The amounts of a usage row: what was charged, what list prices would be, and what was not metered exactly."""
 
 _COLUMNS = (
     ("calls", "calls"),
@@ -39,9 +39,10 @@ _COLUMNS = (
     ("output", "output_tokens"),
     ("reasoning", "reasoning_tokens"),
     ("cost", "usd"),
+    ("list", "list_usd"),
     ("estimated", "estimated_usd"),
 )
-_ALWAYS = {"calls", "refused", "input_tokens", "output_tokens", *AMOUNTS}
+_ALWAYS = {"calls", "refused", "input_tokens", "output_tokens", "usd", "estimated_usd"}
 """Columns that are there even where all is zero; the other classes of tokens only take room then."""
 
 PLAIN_WIDTH = 200
@@ -122,13 +123,20 @@ def usage_table(rows: Sequence[Row], by: Sequence[str], title: str) -> "Table":
     total = (folded(rows, ()) or [{}])[0]
     for index, name in enumerate(by):
         table.add_column(name.replace("_", " "), footer="total" if index == 0 else "", overflow="fold")
-    columns = [(head, name) for head, name in _COLUMNS if name in _ALWAYS or total.get(name)]
+    columns = [(head, name) for head, name in _COLUMNS if name in _ALWAYS or _worth_a_column(name, total)]
     for head, name in columns:
         table.add_column(head, justify="right", footer=_figure(name, total.get(name, 0)), no_wrap=True)
     for row in rows:
         dimensions = [Text(_dimension(name, row.get(name, ""))) for name in by]
         table.add_row(*dimensions, *(_figure(name, row[name]) for _, name in columns))
     return table
+
+
+def _worth_a_column(name: str, total: Row) -> bool:
+    """Tokens of a class where there are any; the list price where a contract's differs from it."""
+    if name == "list_usd":
+        return bool(total) and Decimal(total[name]) != Decimal(total["usd"])
+    return bool(total.get(name))
 
 
 def budget_table(rows: Sequence[Row]) -> "Table":

@@ -164,6 +164,7 @@ def _book(memory: Memory, identity: Identity, row: UsageRow, writes: Writes) -> 
         row.output_tokens,
         row.reasoning_tokens,
         row.nanos,
+        row.list_nanos,
     )
     known = writes.usage.get(key)
     writes.usage[key] = list(counts) if known is None else [a + b for a, b in zip(known, counts, strict=True)]

@@ -67,11 +67,13 @@ async def summary(memory: Memory, store: Store, now: float, since: int) -> dict[
 
 
 def in_dollars(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with its amounts as decimal strings: ``nanos`` becomes ``usd``, other amounts ``…_usd``."""
+    """A row with its amounts as decimal strings: ``nanos`` becomes ``usd``, ``list_nanos`` ``list_usd``, other amounts ``…_usd``."""
     shown: dict[str, Any] = {}
     for name, value in row.items():
         if name == "nanos":
             shown["usd"] = format_usd(value)
+        elif name == "list_nanos":
+            shown["list_usd"] = format_usd(value)
         elif name in ("hold", "cost", "limit", "spent"):
             shown[f"{name}_usd"] = format_usd(value)
         elif name == "estimated":

@@ -9,7 +9,7 @@ import pytest
 
 from harness.ledger_under_test import DAY, T0, USD, LedgerUnderTest, batch, dispatch, document, usage
 from wfb_core.grants import GRANTED, PENDING, timing
-from wfb_operator.ledger.store import schema
+from wfb_operator.ledger.store import opening, schema
 from wfb_operator.ledger.store.marker import Marker, read_marker, write_marker
 from wfb_operator.ledger.store.port import StoredDecision, StoreRefusedError, Writes
 from wfb_operator.ledger.store.sqlite import SqliteStore
@@ -96,7 +96,23 @@ def test_a_start_that_was_cut_off_can_be_made_again(tmp_path):
 
 def test_a_migration_never_changes_once_released():
     """The checksum of each released step is written here; a new step adds a line, an edit fails."""
-    assert [(m.version, m.checksum[:16]) for m in schema.MIGRATIONS] == [(1, "e7368d68b1b1b2d2")]
+    released = [(1, "e7368d68b1b1b2d2"), (2, "da08d2d4ffc0883f")]
+    assert [(m.version, m.checksum[:16]) for m in schema.MIGRATIONS] == released
+
+
+async def test_a_database_of_the_first_version_is_taken_over(tmp_path, monkeypatch):
+    """Books of before list prices were kept open as they are: what was charged stands for both prices."""
+    monkeypatch.setattr(opening, "MIGRATIONS", schema.MIGRATIONS[:1])
+    monkeypatch.setattr(opening, "NEWEST", 1)
+    before = SqliteStore.open(str(tmp_path))
+    await before.close()
+    row = ("29000000", *["''"] * 10, "0", "''", *["1"] * 7, "700")
+    change(tmp_path, f"INSERT INTO usage_minute VALUES ({', '.join(row)})")
+    monkeypatch.undo()
+    store = SqliteStore.open(str(tmp_path))
+    (found,) = await store.usage(("model",), 0, 2**40, 10)
+    await store.close()
+    assert (found["nanos"], found["list_nanos"], found["calls"]) == (700, 700, 1)
 
 
 async def test_settings_on_which_promises_rest(directory):

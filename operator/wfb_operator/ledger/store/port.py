@@ -33,6 +33,7 @@ USAGE_COUNTS = (
     "output_tokens",
     "reasoning_tokens",
     "nanos",
+    "list_nanos",
 )
 """What is added up."""
 

@@ -170,6 +170,15 @@ _TABLES = (
     "CREATE INDEX decisions_by_id ON decisions (id)",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (Migration(1, "grants, usage, stages, budgets, identities", _TABLES),)
+_LIST_PRICES = (
+    "ALTER TABLE usage_minute ADD COLUMN list_nanos INTEGER NOT NULL DEFAULT 0",
+    # Before this there was one price: what was charged is the best that is known of the list.
+    "UPDATE usage_minute SET list_nanos = nanos",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(1, "grants, usage, stages, budgets, identities", _TABLES),
+    Migration(2, "list price beside the effective one", _LIST_PRICES),
+)
 
 NEWEST = MIGRATIONS[-1].version

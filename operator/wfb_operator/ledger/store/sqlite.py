@@ -312,7 +312,7 @@ class SqliteStore:
     async def _rows(self, sql: str, values: tuple[Any, ...]) -> list[Mapping[str, Any]]:
         def read() -> list[Mapping[str, Any]]:
             cursor = self._read_connection().execute(sql, values)
-            names = [column[0].removesuffix("_nanos") for column in cursor.description]
+            names = ["limit" if column[0] == "limit_nanos" else column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor]
 
         return await self._on(self._reading, read)
