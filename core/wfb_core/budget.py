@@ -1,5 +1,6 @@
 """A budget as the decision reads it: the parsed, checked form of a WorkflowBudget's spec."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 RUN, TOTAL = "Run", "Total"
@@ -13,6 +14,7 @@ FAIL, IGNORE = "Fail", "Ignore"
 AUTO, READ_ON, CLOSE = "Auto", "ReadOn", "Close"
 """What becomes of a stream that its client leaves: by what is known of the provider, read to its end, or closed."""
 CLAMP, STRICT, ADAPTIVE = "Clamp", "Strict", "Adaptive"
+IN, NOT_IN, EXISTS, DOES_NOT_EXIST = "In", "NotIn", "Exists", "DoesNotExist"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,34 @@ class Unpriced:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelRule:
+    """One rule on a label, as Kubernetes means it (LabelSelectorRequirement): NotIn also holds where there is no label."""
+
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+    """For In and NotIn."""
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        """Whether an object with these labels keeps the rule."""
+        if self.operator in (IN, NOT_IN):
+            return (labels.get(self.key) in self.values) == (self.operator == IN)
+        return (self.key in labels) == (self.operator == EXISTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Which objects are meant, by their labels: those that have all of the labels and keep all of the rules."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    rules: tuple[LabelRule, ...] = ()
+
+    def selects(self, labels: Mapping[str, str]) -> bool:
+        """Whether an object with these labels is meant; an empty selector means every one."""
+        return all(labels.get(k) == v for k, v in self.labels.items()) and all(r.holds(labels) for r in self.rules)
+
+
+@dataclass(frozen=True, slots=True)
 class Budget:
     """One WorkflowBudget; fields as in the kind's schema, money in nano-USD, durations in seconds."""
 
@@ -74,16 +104,31 @@ class Budget:
     on_disconnect: str = AUTO
     refusal_status: int = 402
     suspend: bool = False
+    match_rules: tuple[LabelRule, ...] = ()
+    """Beside ``match_labels``: what a pod's labels must keep."""
+    namespace_selector: Selector = field(default_factory=Selector)
+    """A cluster's budget: the namespaces whose pods it is for, by their labels; empty means all."""
 
     @property
     def key(self) -> str:
-        """``namespace/name``: the part of a window id that names the budget."""
+        """``namespace/name``, for a cluster's budget ``/name``: the part of a window id that names the budget."""
         return f"{self.namespace}/{self.name}"
 
     def ladder_of(self, limit: Limit) -> tuple[Rung, ...]:
         """The rungs that count for a limit."""
         return self.ladder if limit.ladder is None else limit.ladder
 
-    def matches(self, labels: dict[str, str]) -> bool:
-        """Whether a pod with these labels is within the budget."""
-        return all(labels.get(k) == v for k, v in self.match_labels.items())
+    @property
+    def selector(self) -> Selector:
+        """Which pods are meant, by their own labels."""
+        return Selector(self.match_labels, self.match_rules)
+
+    def matches(self, labels: Mapping[str, str], namespace_labels: Mapping[str, str] | None = None) -> bool:
+        """Whether a pod with these labels is within the budget; the name of its namespace is for the caller to compare.
+
+        ``namespace_labels`` are those of the pod's namespace. None is for a pod outside Kubernetes, which has no
+        namespace: what the budget asks of namespaces is not asked of it.
+        """
+        if namespace_labels is not None and not self.namespace_selector.selects(namespace_labels):
+            return False
+        return self.selector.selects(labels)

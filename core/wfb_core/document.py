@@ -4,7 +4,7 @@ Documents travel as JSON between command line, ledger and sidecar, and everyone 
 document with any mistake makes no budget: every mistake is reported at once, each with its field, value and way out.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from zoneinfo import available_timezones
@@ -15,10 +15,14 @@ from wfb_core.budget import (
     AUTO,
     CLAMP,
     CLOSE,
+    DOES_NOT_EXIST,
     DOWNGRADE,
     ENFORCE,
+    EXISTS,
     FAIL,
     IGNORE,
+    IN,
+    NOT_IN,
     PRICE_AS,
     READ_ON,
     REFUSE,
@@ -31,8 +35,10 @@ from wfb_core.budget import (
     WARN,
     WINDOWS,
     Budget,
+    LabelRule,
     Limit,
     Rung,
+    Selector,
     Unpriced,
 )
 from wfb_core.fields import (
@@ -49,7 +55,7 @@ from wfb_core.fields import (
     whole,
 )
 from wfb_core.money import parse_usd
-from wfb_core.selectors import label_key, label_value, namespace_name, object_name
+from wfb_core.selectors import label_key, label_value, literal_key, namespace_name, object_name
 from wfb_core.windows import zone_of
 
 __all__ = ["ALL", "API_VERSION", "KINDS", "NOT_YET", "BudgetErrors", "FieldError", "NotYet", "parse_budget"]
@@ -61,8 +67,10 @@ KINDS = (NAMESPACED, CLUSTER)
 MOST_LIMITS = 16
 MOST_RUNGS = 16
 MOST_LABELS = 16
+MOST_VALUES = 64
 MOST_PATTERNS = 64
 LONGEST_MODEL = 256
+LONGEST_KEY = 317
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +88,6 @@ NOT_YET: dict[str, NotYet] = {
     "onExhausted.Throttle": NotYet("the action Throttle", "Refuse stops at the limit, Allow goes on beyond it"),
     "outputBound.Adaptive": NotYet("Adaptive", "Clamp fits answers to the money left, Strict holds their maximum"),
     "loops": NotYet("the guard against loops", 'only action: "Off" is available'),
-    "selector.matchExpressions": NotYet("matchExpressions", "matchLabels is available"),
-    "namespaceSelector": NotYet("namespaceSelector", "labels select pods of every namespace"),
 }
 """What is refused rather than silently ignored. To make one available, delete its row."""
 
@@ -176,7 +182,8 @@ class _Reading:
 
     def spec(self, spec: Section, namespace: str, name: str, *, cluster: bool) -> Budget:
         """The spec, field by field in the schema's order."""
-        labels = self.selector(spec, cluster=cluster)
+        namespaces = self.namespace_selector(spec, cluster=cluster)
+        selector = self.selector(spec, cluster=cluster)
         zone = spec.take("timeZone", _zone, _DEFAULTS.time_zone)
         ladder = self.ladder(spec)
         limits = self.limits(spec, ladder or ())
@@ -189,7 +196,7 @@ class _Reading:
         budget = Budget(
             namespace=namespace,
             name=name,
-            match_labels=labels,
+            match_labels=dict(selector.labels),
             limits=limits,
             time_zone=zone,
             ladder=ladder or (),
@@ -206,32 +213,44 @@ class _Reading:
             on_disconnect=spec.take("onDisconnect", choice(AUTO, READ_ON, CLOSE), _DEFAULTS.on_disconnect),
             refusal_status=spec.take("refusalStatus", _refusal_status, _DEFAULTS.refusal_status),
             suspend=spec.take("suspend", boolean, _DEFAULTS.suspend),
+            match_rules=selector.rules,
+            namespace_selector=namespaces,
         )
         spec.close()
         return budget
 
-    def selector(self, spec: Section, *, cluster: bool) -> dict[str, str]:
-        """The labels that a pod must have, by their full keys; empty only for a cluster's budget, which is for all."""
-        if cluster:
-            self.unread("namespaceSelector", spec, "namespaceSelector")
-        else:
+    def namespace_selector(self, spec: Section, *, cluster: bool) -> Selector:
+        """The namespaces of a cluster's budget; their labels' keys stand for themselves."""
+        if not cluster:
             spec.ignore("namespaceSelector")
             if spec.has("namespaceSelector"):
                 spec.refuse(f"belongs to a {CLUSTER}: remove it, or change the kind", "namespaceSelector")
+            return Selector()
+        section = spec.section("namespaceSelector")
+        return Selector() if section is None or not section.sound else self.selected(section, literal_key)
+
+    def selector(self, spec: Section, *, cluster: bool) -> Selector:
+        """The pods, by their labels' full keys; empty only for a cluster's budget, which may be for all."""
         way_out = "say whose money this is with selector: {matchLabels: {aifinops.dev/workflow: …}}"
         mistakes = len(self.errors)
-        selector = spec.section("selector", "" if cluster else way_out)
-        if selector is None or not selector.sound:
-            return {}
-        self.unread("selector.matchExpressions", selector, "matchExpressions")
-        section = selector.section("matchLabels")
-        labels = {} if section is None else self.match_labels(section)
-        selector.close()
-        if not labels and not cluster and len(self.errors) == mistakes:
-            selector.refuse(f"is empty, and a {NAMESPACED} is never for everything: {way_out}, or make it a {CLUSTER}")
-        return labels
+        section = spec.section("selector", "" if cluster else way_out)
+        if section is None or not section.sound:
+            return Selector()
+        found = self.selected(section, label_key)
+        if found == Selector() and not cluster and len(self.errors) == mistakes:
+            section.refuse(f"is empty, and a {NAMESPACED} is never for everything: {way_out}, or make it a {CLUSTER}")
+        return found
 
-    def match_labels(self, labels: Section) -> dict[str, str]:
+    def selected(self, selector: Section, key_of: Callable[[str], str]) -> Selector:
+        """One selector; ``key_of`` makes a label's key full, and raises ValueError for one that is none."""
+        section = selector.section("matchLabels")
+        labels = {} if section is None else self.match_labels(section, key_of)
+        rules = selector.sections("matchExpressions", MOST_LABELS)
+        found = tuple(self.label_rule(rule, key_of) for rule in rules or () if rule.sound)
+        selector.close()
+        return Selector(labels, found)
+
+    def match_labels(self, labels: Section, key_of: Callable[[str], str]) -> dict[str, str]:
         """Label keys and values, checked; short keys made full."""
         found: dict[str, str] = {}
         if len(labels.given) > MOST_LABELS:
@@ -239,7 +258,7 @@ class _Reading:
         for name in list(labels.given)[:MOST_LABELS]:
             value = labels.take(name, label_value, "")
             try:
-                key = label_key(name)
+                key = key_of(name)
             except ValueError as error:
                 labels.refuse(str(error), name)
                 continue
@@ -247,6 +266,24 @@ class _Reading:
                 labels.refuse(f"is a second value for {key}: a pod has only one, so remove either", name)
             found[key] = value
         return found
+
+    def label_rule(self, rule: Section, key_of: Callable[[str], str]) -> LabelRule:
+        """One item of matchExpressions."""
+        key = rule.take("key", lambda value: key_of(text(value, LONGEST_KEY)), "", "name the label it is about")
+        operators = (IN, NOT_IN, EXISTS, DOES_NOT_EXIST)
+        operator = rule.take("operator", choice(*operators), "", f"choose one of {', '.join(operators)}")
+        values = []
+        for index, value in enumerate(rule.items("values", MOST_VALUES) or ()):
+            try:
+                values.append(label_value(value))
+            except ValueError as error:
+                rule.refuse(str(error), "values", index, value=value)
+        if operator in (IN, NOT_IN) and rule.given.get("values", []) == []:
+            rule.refuse(f"is missing: {operator} compares with values, so give at least one", "values")
+        elif operator in (EXISTS, DOES_NOT_EXIST) and values:
+            rule.refuse(f"belongs to {IN} and {NOT_IN}: remove it, or change the operator", "values")
+        rule.close()
+        return LabelRule(key, operator, tuple(values))
 
     def limits(self, spec: Section, ladder: tuple[Rung, ...]) -> tuple[Limit, ...]:
         """The limits, one for a kind of window."""
@@ -314,7 +351,7 @@ class _Reading:
 
     def rung(self, step: Section) -> Rung:
         """One step of a ladder."""
-        at_percent = step.take("atPercent", whole(1, 100), 0, "give the percentage of money spent, 1 to 100")
+        at_percent = step.take("atPercent", whole(1, 99), 0, "give the percentage of money spent, 1 to 99")
         action = step.take("action", choice(WARN, SLOW, DOWNGRADE), "", f"choose {WARN}, {SLOW} or {DOWNGRADE}")
         models = self.downgrades(step)
         rate = step.take("usdPerHour", _rate, 0)

@@ -1,6 +1,7 @@
 """Selectors: the labels and names by which a budget knows its pods, and the patterns by which it knows models."""
 
 import re
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
 from wfb_core.budget import Budget
@@ -11,6 +12,9 @@ LABEL_PREFIX = "aifinops.dev/"
 SHORT_LABELS = ("workflow", "team", "feature", "run")
 """The labels by which a pod says who it is; written short they stand for ``aifinops.dev/<name>``."""
 
+NAMESPACE_NAME = "kubernetes.io/metadata.name"
+"""The label that the API server sets on every namespace (Kubernetes, Well-Known Labels, Annotations and Taints)."""
+
 # Kubernetes, "Labels and Selectors", syntax and character set.
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
@@ -19,15 +23,19 @@ _DNS_SUBDOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z
 
 
 def label_key(name: str) -> str:
-    """The full key of a label: ``workflow`` is ``aifinops.dev/workflow``; every other key stands for itself.
+    """The full key of a pod's label: ``workflow`` is ``aifinops.dev/workflow``; every other key stands for itself.
 
     Raises ValueError for a key that Kubernetes would not take.
     """
-    key = LABEL_PREFIX + name if name in SHORT_LABELS else name
+    return literal_key(LABEL_PREFIX + name if name in SHORT_LABELS else name)
+
+
+def literal_key(key: str) -> str:
+    """The key of a label that stands for itself, such as a namespace's; raises ValueError as ``label_key``."""
     prefix, slash, rest = key.rpartition("/")
     if not _LABEL_NAME.fullmatch(rest) or (slash and not _DNS_SUBDOMAIN.fullmatch(prefix)):
         raise ValueError(
-            f"{shown(name)} is not a label's key: use letters, digits, '-', '_' and '.', at most 63, between a letter"
+            f"{shown(key)} is not a label's key: use letters, digits, '-', '_' and '.', at most 63, between a letter"
             " or digit at both ends, after a DNS prefix and '/' where it has one, such as aifinops.dev/workflow"
         )
     return key
@@ -63,6 +71,17 @@ def namespace_name(value: object) -> str:
             " digit at both ends, such as billing"
         )
     return value
+
+
+def within(budget: Budget, labels: Mapping[str, str], namespace: str, namespace_labels: Mapping[str, str]) -> bool:
+    """Whether a budget is for a pod: by the pod's labels, its namespace's name and that namespace's labels.
+
+    A process outside Kubernetes has the namespace ``""``, and only its labels are asked for.
+    """
+    if not namespace:
+        return budget.matches(labels)
+    named = {**namespace_labels, NAMESPACE_NAME: namespace}
+    return budget.namespace in ("", namespace) and budget.matches(labels, named)
 
 
 def model_allowed(budget: Budget, model: str) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wfb_core.budget import DOWNGRADE, SLOW, WARN, Budget, Limit, Rung, Unpriced
+from wfb_core.budget import DOWNGRADE, SLOW, WARN, Budget, LabelRule, Limit, Rung, Selector, Unpriced
 from wfb_core.document import ALL, NOT_YET, BudgetErrors, FieldError, parse_budget
 from wfb_core.fields import dotted
 from wfb_core.selectors import label_key, label_value, model_allowed
@@ -67,10 +67,16 @@ def test_a_minimal_document_takes_the_defaults():
         on_disconnect="Auto",
         refusal_status=402,
         suspend=False,
+        match_rules=(),
+        namespace_selector=Selector(),
     )
 
 
 FULL = document(
+    selector={
+        "matchLabels": {"aifinops.dev/workflow": "invoice-triage"},
+        "matchExpressions": [{"key": "team", "operator": "In", "values": ["billing", "ops"]}],
+    },
     timeZone="Europe/Berlin",
     limits=[
         {"window": "Day", "usd": "200.00"},
@@ -124,11 +130,12 @@ def test_a_full_document():
         on_disconnect="Close",
         refusal_status=429,
         suspend=True,
+        match_rules=(LabelRule("aifinops.dev/team", "In", ("billing", "ops")),),
     )
     budget = parse_budget(FULL, ALL)
     assert budget == expected
     untouched = [f.name for f in fields(Budget) if getattr(budget, f.name) == getattr(parse_budget(MINIMAL), f.name)]
-    assert untouched == ["namespace", "name", "match_labels", "models_denied"]
+    assert untouched == ["namespace", "name", "match_labels", "models_denied", "namespace_selector"]
     assert budget.ladder_of(budget.limits[0]) == ladder
     assert budget.ladder_of(budget.limits[1]) == ()
 
@@ -149,6 +156,89 @@ def test_a_cluster_budget():
     assert mistakes(inside) == {
         "metadata.namespace": "a ClusterWorkflowBudget has no namespace: remove it, or make it a WorkflowBudget"
     }
+
+
+def cluster_document(**changes):
+    """The minimal document made a cluster's, with fields of its spec changed."""
+    return document(**{"selector": GONE} | changes) | {"kind": "ClusterWorkflowBudget", "metadata": {"name": "all"}}
+
+
+def test_a_cluster_budget_selects_namespaces():
+    """Both selectors of a cluster's budget must fit; a namespace's keys stand for themselves, even those of ours."""
+    selector = {"matchLabels": {"team": "billing"}, "matchExpressions": [{"key": "workflow", "operator": "Exists"}]}
+    budget = parse_budget(cluster_document(namespaceSelector=selector, selector=selector))
+    assert budget.namespace_selector == Selector({"team": "billing"}, (LabelRule("workflow", "Exists"),))
+    assert budget.selector == Selector(
+        {"aifinops.dev/team": "billing"}, (LabelRule("aifinops.dev/workflow", "Exists"),)
+    )
+    pod, space = {"aifinops.dev/team": "billing", "aifinops.dev/workflow": "x"}, {"team": "billing", "workflow": ""}
+    assert budget.matches(pod, space)
+    assert not budget.matches(pod, {"team": "billing"})
+    assert not budget.matches(pod, {})
+    assert not budget.matches({}, space)
+
+
+def test_outside_kubernetes_there_are_no_namespaces_to_select():
+    """Without a namespace its labels are not asked for; with one that has no labels they are."""
+    budget = parse_budget(cluster_document(namespaceSelector={"matchLabels": {"env": "prod"}}))
+    assert budget.matches({})
+    assert not budget.matches({}, {})
+    everywhere = parse_budget(cluster_document(namespaceSelector={}))
+    assert everywhere.matches({}, {})
+
+
+RULES = [  # operator, values, labels, whether the rule holds
+    ("In", ["x", "y"], {"a": "x"}, True),
+    ("In", ["x"], {"a": "z"}, False),
+    ("In", ["x"], {}, False),
+    ("In", [""], {}, False),
+    ("NotIn", ["x"], {"a": "x"}, False),
+    ("NotIn", ["x"], {"a": "z"}, True),
+    ("NotIn", ["x"], {}, True),
+    ("Exists", [], {"a": ""}, True),
+    ("Exists", [], {"b": "x"}, False),
+    ("DoesNotExist", [], {"a": ""}, False),
+    ("DoesNotExist", [], {"b": "x"}, True),
+]
+
+
+@pytest.mark.parametrize(("operator", "values", "labels", "holds"), RULES)
+def test_expressions(operator, values, labels, holds):
+    """The four operators hold as they do for Kubernetes, alone and beside labels."""
+    rule = {"key": "a", "operator": operator} | ({"values": values} if values else {})
+    assert parse_budget(document(selector={"matchExpressions": [rule]})).matches(labels) is holds
+    both = parse_budget(document(selector={"matchExpressions": [rule], "matchLabels": {"c": "d"}}))
+    assert both.matches(labels | {"c": "d"}) is holds
+    assert not both.matches(labels)
+
+
+RULE = {"key": "a", "operator": "In", "values": ["x"]}
+WRONG_RULES = [  # change of the rule, place below the rule, part of the message
+    ({"key": GONE}, ".key", "is missing: name the label"),
+    ({"key": "a b"}, ".key", "'a b' is not a label's key"),
+    ({"key": 7}, ".key", "7 is not text"),
+    ({"operator": GONE}, ".operator", "choose one of In, NotIn, Exists, DoesNotExist"),
+    ({"operator": "in"}, ".operator", "did you mean In?"),
+    ({"values": GONE}, ".values", "is missing: In compares with values"),
+    ({"values": []}, ".values", "is missing: In compares with values"),
+    ({"values": None}, ".values", "is empty: give it a value"),
+    ({"values": "x"}, ".values", "is not a list"),
+    ({"values": ["x", "-"]}, ".values[1]", "'-' is not a label's value"),
+    ({"values": ["x"] * 65}, ".values", "give at most 64"),
+    ({"operator": "Exists"}, ".values", "belongs to In and NotIn"),
+    ({"operator": "NotIn", "values": []}, ".values", "NotIn compares with values"),
+    ({"value": "x"}, ".value", "did you mean values?"),
+]
+
+
+@pytest.mark.parametrize("where", ["selector", "namespaceSelector"])
+@pytest.mark.parametrize(("change", "place", "message"), WRONG_RULES)
+def test_mistakes_of_an_expression(where, change, place, message):
+    """One mistake in an expression is one error at its place, in either selector."""
+    rule = {k: v for k, v in (RULE | change).items() if v is not GONE}
+    found = mistakes(cluster_document(**{where: {"matchExpressions": [rule]}}))
+    assert list(found) == [f"spec.{where}.matchExpressions[0]{place}"]
+    assert message in next(iter(found.values()))
 
 
 def test_what_the_api_server_adds_is_nobodys_mistake():
@@ -259,7 +349,8 @@ SPEC = [  # fields of the spec, place below spec, part of the message
     ({"ladder": ["Warn"]}, "ladder[0]", "'Warn' is not a mapping"),
     ({"ladder": [{"action": "Warn"}]}, "ladder[0].atPercent", "is missing"),
     ({"ladder": [{"atPercent": 0, "action": "Warn"}]}, "ladder[0].atPercent", "0 is out of range"),
-    ({"ladder": [{"atPercent": 101, "action": "Warn"}]}, "ladder[0].atPercent", "from 1 to 100"),
+    ({"ladder": [{"atPercent": 101, "action": "Warn"}]}, "ladder[0].atPercent", "from 1 to 99"),
+    ({"ladder": [{"atPercent": 100, "action": "Warn"}]}, "ladder[0].atPercent", "from 1 to 99"),
     ({"ladder": [{"atPercent": 70.5, "action": "Warn"}]}, "ladder[0].atPercent", "70.5 is not a whole number"),
     ({"ladder": [{"atPercent": "70", "action": "Warn"}]}, "ladder[0].atPercent", "'70' is not a whole number"),
     ({"ladder": [{"atPercent": True, "action": "Warn"}]}, "ladder[0].atPercent", "true is not a whole number"),
@@ -362,11 +453,6 @@ UNAVAILABLE = {  # each row of NOT_YET: fields of the spec that ask for it, plac
     "onExhausted.Throttle": ({"onExhausted": {"action": "Throttle", "usdPerHour": "1"}}, "onExhausted.action"),
     "outputBound.Adaptive": ({"outputBound": "Adaptive"}, "outputBound"),
     "loops": ({"loops": {"action": "Slow", "costMultiple": 10}}, "loops"),
-    "selector.matchExpressions": (
-        {"selector": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}},
-        "selector.matchExpressions",
-    ),
-    "namespaceSelector": ({"namespaceSelector": {"matchLabels": {"a": "b"}}}, "namespaceSelector"),
 }
 
 
@@ -375,8 +461,6 @@ def test_what_is_not_available_is_not_silently_ignored(feature):
     """A field that nothing acts on yet is refused by name, with what to do without it, and nothing else is wrong."""
     change, place = UNAVAILABLE[feature]
     doc = document(**change)
-    if feature == "namespaceSelector":
-        doc |= {"kind": "ClusterWorkflowBudget", "metadata": {"name": "a"}}
     row = NOT_YET[feature]
     message = f"{row.what} is not available in this version; remove it ({row.instead})"
     assert mistakes(doc) == {f"spec.{place}": message}

@@ -157,7 +157,7 @@ def _differences(old: Budget, new: Budget) -> list[str]:
     found.extend(f"{window} limit removed" for window in amounts)
     if old.enforcement != new.enforcement:
         found.append(f"enforcement {old.enforcement} → {new.enforcement}")
-    if old.match_labels != new.match_labels:
+    if (old.selector, old.namespace_selector) != (new.selector, new.namespace_selector):
         found.append("selector changed")
     return found
 

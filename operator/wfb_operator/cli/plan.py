@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from wfb_core.budget import REPORT, Budget
+from wfb_core.budget import EXISTS, IN, REPORT, Budget
 from wfb_core.document import parse_budget
 from wfb_core.host_table import HostTableError, load_hosts
 from wfb_core.hosts import Hosts
-from wfb_core.selectors import LABEL_PREFIX, SHORT_LABELS, label_key, label_value, namespace_name
+from wfb_core.selectors import LABEL_PREFIX, SHORT_LABELS, label_key, label_value, namespace_name, within
 from wfb_operator.cli.budget_file import LoadedBudget, load
 from wfb_operator.cli.child import check_command
 from wfb_operator.cli.environment import RUN_VARIABLE, upstream_proxy
@@ -113,7 +113,7 @@ def make_plan(args: argparse.Namespace, env: Mapping[str, str]) -> Plan:
 
 def applies(budget: Budget, labels: Mapping[str, str], namespace: str) -> bool:
     """Whether a budget is for a run: by its labels, and by its namespace where both have one."""
-    return budget.matches(dict(labels)) and (not budget.namespace or namespace in {"", budget.namespace})
+    return within(budget, labels, namespace, {})
 
 
 def _loaded(path: str, namespace: str, report_only: bool) -> list[LoadedBudget]:
@@ -169,10 +169,17 @@ def _nothing_fits(loaded: Sequence[LoadedBudget], labels: Mapping[str, str], nam
         budget = item.budget
         wanted = {key: value for key, value in budget.match_labels.items() if labels.get(key) != value}
         ways = [_option(key, value) for key, value in wanted.items()]
-        if not applies(budget, budget.match_labels, namespace):
+        broken = [rule for rule in budget.match_rules if not rule.holds(labels)]
+        ways += [_option(rule.key, rule.values[0]) for rule in broken if rule.operator == IN]
+        ways += [f"--label {_short(rule.key)}=…" for rule in broken if rule.operator == EXISTS]
+        if namespace and budget.namespace not in {"", namespace}:
             ways.append(f"--namespace {budget.namespace}")
-        selects = ", ".join(f"{key}={value}" for key, value in budget.match_labels.items())
-        lines.append(f"  budget {budget.key} ({item.path}:{item.line}) selects {selects}: add {' '.join(ways)}")
+        selects = ", ".join(
+            [f"{key}={value}" for key, value in budget.match_labels.items()]
+            + [" ".join((rule.key, rule.operator, *rule.values)) for rule in budget.match_rules]
+        )
+        other = f"add {' '.join(ways)}" if ways else "take away the labels that it excludes, or the --namespace"
+        lines.append(f"  budget {budget.key} ({item.path}:{item.line}) selects {selects or 'every pod'}: {other}")
     return "\n".join(lines)
 
 
