@@ -9,8 +9,10 @@ from aiohttp import web
 from wfb_core.money import format_usd
 from wfb_core.wire import decode_dispatch, encode_response
 from wfb_operator.ledger.budgets import Budgets, DocumentsError
+from wfb_operator.ledger.cluster import ClusterAwayError
 from wfb_operator.ledger.identities import CONTROLLER, READER, ROLES, SIDECAR, Identity, parse_identities, token_sha256
 from wfb_operator.ledger.memory import Memory
+from wfb_operator.ledger.reviews import AUDIENCE, TokenReviews
 from wfb_operator.ledger.service import LedgerService, UnavailableError
 from wfb_operator.ledger.store.port import USAGE_DIMENSIONS, Store, StoreError
 from wfb_operator.ledger.summary import ROWS_MOST, in_dollars, scope_of, summary
@@ -35,9 +37,14 @@ class _HttpError(Exception):
 class LedgerHttp:
     """The HTTP side of one ledger."""
 
-    def __init__(self, service: LedgerService, store: Store, admin_sha256: str) -> None:
-        """``admin_sha256`` is the hash of the token that acts as controller without being stored."""
-        self._service, self._store = service, store
+    def __init__(
+        self, service: LedgerService, store: Store, admin_sha256: str = "", reviews: TokenReviews | None = None
+    ) -> None:
+        """``admin_sha256`` is the hash of the token that acts as controller without being stored; empty for none.
+
+        ``reviews`` knows the tokens of a cluster's service accounts; None where there is no cluster.
+        """
+        self._service, self._store, self._reviews = service, store, reviews
         self._admin = Identity(admin_sha256, CONTROLLER)
 
     def application(self) -> web.Application:
@@ -48,6 +55,7 @@ class LedgerHttp:
                 web.post("/v1/report", self._for((SIDECAR,), self._report)),
                 web.get("/v1/scope", self._for((SIDECAR,), self._scope)),
                 web.get("/v1/prices/{sha256}", self._for(ROLES, self._prices)),
+                web.get("/v1/budgets", self._for((READER, CONTROLLER), self._budgets)),
                 web.put("/v1/budgets", self._for((CONTROLLER,), self._put_budgets)),
                 web.put("/v1/prices", self._for((CONTROLLER,), self._put_prices)),
                 web.put("/v1/identities", self._for((CONTROLLER,), self._put_identities)),
@@ -72,19 +80,36 @@ class LedgerHttp:
             if kind.lower() != "bearer" or not token:
                 self._service.metrics.denied.labels("401").inc()
                 raise _HttpError(401, f"send authorization: Bearer with a token of role {needed}")
-            sha256 = token_sha256(token.strip())
-            identity = self._admin if sha256 == self._admin.token_sha256 else self._memory().identities.get(sha256)
+            identity = await self._who(token.strip())
             if identity is None:
                 self._service.metrics.denied.labels("401").inc()
-                raise _HttpError(
-                    401, f"the token is not known: the controller has to put its identity, of role {needed}"
-                )
+                raise _HttpError(401, self._unknown(needed))
             if identity.role not in roles:
                 self._service.metrics.denied.labels("403").inc()
                 raise _HttpError(403, f"{request.path} is for {needed}; this token is a {identity.role}'s")
             return await answer(request, identity)
 
         return handler
+
+    async def _who(self, token: str) -> Identity | None:
+        sha256 = token_sha256(token)
+        if sha256 == self._admin.token_sha256:
+            return self._admin
+        stored = self._memory().identities.get(sha256)
+        if stored is not None or self._reviews is None:
+            return stored
+        try:
+            return await self._reviews.identity(token)
+        except ClusterAwayError as error:
+            raise UnavailableError(f"whose the token is cannot be asked: {error}") from error
+
+    def _unknown(self, needed: str) -> str:
+        if self._reviews is None:
+            return f"the token is not known: the controller has to put its identity, of role {needed}"
+        return (
+            f"the token is not one of a running pod for the audience {AUDIENCE}: project a service account's token"
+            f" with that audience into the pod; needed here is the role {needed}"
+        )
 
     def _memory(self) -> Memory:
         memory = self._service.memory
@@ -112,8 +137,7 @@ class LedgerHttp:
         if not await self._service.wait_for_scope(after, min(wait, WAIT_MOST)):
             return web.Response(status=204)
         memory = self._memory()
-        known = memory.identities.get(identity.token_sha256, identity)
-        return web.json_response(scope_of(memory, known, self._service.clock.now()))
+        return web.json_response(scope_of(memory, memory.known(identity), self._service.clock.now()))
 
     async def _prices(self, request: web.Request, _: Identity) -> web.StreamResponse:
         sha256 = request.match_info["sha256"]
@@ -124,6 +148,10 @@ class LedgerHttp:
         return web.Response(body=snapshot, content_type="application/octet-stream", headers=headers)
 
     # -- the controller
+    async def _budgets(self, _: web.Request, __: Identity) -> web.StreamResponse:
+        documents = [entry.document for entry in self._memory().budgets.entries.values()]
+        return web.json_response({"budgets": documents})
+
     async def _put_budgets(self, request: web.Request, _: Identity) -> web.StreamResponse:
         body = await _json(request)
         budgets = Budgets.from_documents(body.get("budgets") if isinstance(body, dict) else None)

@@ -6,16 +6,21 @@ import json
 import logging
 import os
 import signal
+import ssl
 import sys
+import time
 from typing import NoReturn
 
 from aiohttp import web
 
 from wfb_core.fields import BudgetErrors
+from wfb_operator.ledger.cluster import ClusterAwayError
 from wfb_operator.ledger.http import LedgerHttp
 from wfb_operator.ledger.identities import token_sha256
 from wfb_operator.ledger.lock import DirectoryLock, InUseError
+from wfb_operator.ledger.reviews import Accounts, TokenReviews
 from wfb_operator.ledger.service import LedgerService
+from wfb_operator.ledger.serving_certificate import ServingCertificate
 from wfb_operator.ledger.store.port import StoreError, StoreRefusedError
 from wfb_operator.ledger.store.sqlite import SqliteStore
 
@@ -40,7 +45,23 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--state", required=True, metavar="DIR", help="where the database lives; made if missing")
     parser.add_argument("--listen", default="127.0.0.1:0", metavar="HOST:PORT", help="port 0 takes a free one")
     parser.add_argument(
-        "--admin-token-file", required=True, metavar="FILE", help="holds the token that may put budgets and identities"
+        "--admin-token-file", metavar="FILE", help="holds the token that may put budgets and identities"
+    )
+    parser.add_argument(
+        "--reviews",
+        metavar="incluster|KUBECONFIG",
+        help="ask this cluster whose a service account's token is; the pod's own account, or a kubeconfig's path",
+    )
+    for role in ("controller", "reader"):
+        parser.add_argument(
+            f"--{role}-account",
+            action="append",
+            default=[],
+            metavar="NAMESPACE:NAME",
+            help=f"a service account with the role {role}; may be given more than once",
+        )
+    parser.add_argument(
+        "--tls", metavar="DIR", help="serve HTTPS with tls.crt and tls.key of this folder, read anew when they change"
     )
     parser.add_argument(
         "--restored", action="store_true", help="the state was restored from a backup that the ledger cannot tell"
@@ -50,6 +71,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     host, colon, port = parsed.listen.rpartition(":")
     if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         parser.error(f"--listen: {parsed.listen!r} is not an address: write host:port, such as 127.0.0.1:8440")
+    if not parsed.admin_token_file and not parsed.reviews:
+        parser.error("nobody could speak to this ledger: give --admin-token-file, --reviews, or both")
+    for account in parsed.controller_account + parsed.reader_account:
+        if not all(account.partition(":")[::2]):
+            parser.error(f"--controller-account, --reader-account: {account!r} is not NAMESPACE:NAME")
     if not 1 <= parsed.keep_days <= 36_500:
         parser.error(f"--keep-days: {parsed.keep_days:g} is not from 1 to 36500")
     parsed.host, parsed.port = host.removeprefix("[").removesuffix("]"), int(port)
@@ -78,6 +104,28 @@ def _admin_token(path: str) -> str:
     return token
 
 
+def _reviews(options: argparse.Namespace) -> TokenReviews | None:
+    if not options.reviews:
+        return None
+    from wfb_operator.ledger.kubernetes_api import KubernetesApi  # noqa: PLC0415 — a second to import, and only for clusters
+
+    try:
+        api = KubernetesApi(None if options.reviews == "incluster" else options.reviews)
+    except ClusterAwayError as error:
+        raise StartError(f"--reviews {options.reviews}: {error}") from error
+    accounts = Accounts(frozenset(options.controller_account), frozenset(options.reader_account))
+    return TokenReviews(api, accounts, wall=time.time, monotonic=time.monotonic)
+
+
+def _certificate(directory: str | None) -> ServingCertificate | None:
+    if directory is None:
+        return None
+    try:
+        return ServingCertificate(directory)
+    except (OSError, ssl.SSLError) as error:
+        raise StartError(f"--tls {directory}: tls.crt and tls.key cannot be used: {error}") from error
+
+
 def _locked(directory: str) -> DirectoryLock:
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)
@@ -89,7 +137,9 @@ def _locked(directory: str) -> DirectoryLock:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    admin = token_sha256(_admin_token(options.admin_token_file))
+    admin = token_sha256(_admin_token(options.admin_token_file)) if options.admin_token_file else ""
+    reviews = _reviews(options)
+    certificate = _certificate(options.tls)
     lock = _locked(options.state)
     store = SqliteStore.open(options.state)
     stopping = asyncio.Event()
@@ -105,22 +155,27 @@ async def _serve(options: argparse.Namespace) -> None:
             f"what {options.state} holds cannot be loaded ({first}): start the version that wrote it, or put a backup in place"
         ) from error
     runner = web.AppRunner(
-        LedgerHttp(service, store, admin).application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS
+        LedgerHttp(service, store, admin, reviews).application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, options.host, options.port)
+        context = certificate.context if certificate else None
+        site = web.TCPSite(runner, options.host, options.port, ssl_context=context)
         await site.start()
     except OSError as error:
         await service.stop()
         await store.close()
         raise StartError(f"--listen {options.listen}: {error.strerror or error}: choose another address") from error
     host, port = runner.addresses[0][:2]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if certificate else "http"
+    url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
     sys.stdout.write(json.dumps({"url": url, "pid": os.getpid()}) + "\n")
     sys.stdout.flush()
     log.info("listening on %s, state in %s", url, options.state)
+    watching = asyncio.create_task(certificate.watch()) if certificate else None
     await stopping.wait()
+    if watching:
+        watching.cancel()
     await site.stop()  # no new connections; what was accepted is finished
     await service.stop()
     await runner.cleanup()

@@ -28,6 +28,9 @@ from wfb_operator.ledger.windows_open import Opening, WindowRefusedError, check_
 KEPT_SECONDS = 3600.0
 """How long ended windows, idle runs and silent holders without money stay in memory; later they are loaded when named."""
 
+REVIEWED_MOST = 20_000
+"""Tokens of a cluster that are remembered; past it all are looked at anew."""
+
 REACH_MOST = 256
 """Windows remembered per pod as checked."""
 
@@ -55,6 +58,7 @@ class Memory:
         self.applied: dict[str, int] = {}
         self.pods: dict[str, StoredPod] = {}
         self.identities = {row.token_sha256: from_store(row) for row in loaded.identities}
+        self._reviewed: dict[str, Identity] = {}
         self._reach: dict[str, Reach] = {}
         self._state_written: StoredState = state
         self._batched: set[str] = set()
@@ -70,6 +74,23 @@ class Memory:
         for token, identity in self.identities.items():
             if identity.holder_prefix and (pod := known.get(identity.holder_prefix)):
                 self.identities[token] = identity.frozen(pod)
+
+    def known(self, identity: Identity) -> Identity:
+        """An identity as it counts now: with the labels that its pod's first report froze, where there was one.
+
+        One that a cluster vouched for is remembered here and not in the store: the cluster is asked again instead.
+        """
+        if stored := self.identities.get(identity.token_sha256):
+            return stored
+        pod = self.pods.get(identity.holder_prefix) if identity.holder_prefix else None
+        now = identity.frozen(pod) if pod else identity
+        if self._reviewed.get(identity.token_sha256) != now:
+            if len(self._reviewed) >= REVIEWED_MOST:
+                self._reviewed.clear()
+                self._reach.clear()
+            self._reviewed[identity.token_sha256] = now
+            self._reach.pop(identity.token_sha256, None)
+        return self._reviewed[identity.token_sha256]
 
     def reach(self, identity: Identity) -> Reach:
         """The budgets that are for a pod."""

@@ -126,11 +126,11 @@ class LedgerService:
 
         def wants(memory: Memory, now: float, wanted: Wanted) -> None:
             """What the report names and memory lacks."""
-            wanted_by(memory, _known(memory, identity), dispatch.report, now, wanted)
+            wanted_by(memory, memory.known(identity), dispatch.report, now, wanted)
 
         def apply(memory: Memory, now: float, writes: Writes) -> tuple[Taken, int, float]:
             """The report's own part of the transaction."""
-            return take_report(memory, _known(memory, identity), dispatch, now, writes), memory.scope, now
+            return take_report(memory, memory.known(identity), dispatch, now, writes), memory.scope, now
 
         taken, scope, now = await self._change(apply, wants)
         self.metrics.taken(taken)
@@ -324,8 +324,3 @@ class LedgerService:
 def _blames_one(error: Exception) -> bool:
     """Whether a group may have failed for the content of one of its changes, and not for the store's state."""
     return isinstance(error, StoreContentError) or not isinstance(error, StoreError)
-
-
-def _known(memory: Memory, identity: Identity) -> Identity:
-    """The identity as memory has it now: its labels may have been frozen while the report waited."""
-    return memory.identities.get(identity.token_sha256, identity)

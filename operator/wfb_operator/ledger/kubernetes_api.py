@@ -1,0 +1,110 @@
+"""A cluster asked through its API server, by the official client. It blocks: call it in a thread."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+from wfb_core.attribution import Owner, controller_of
+from wfb_operator.ledger.cluster import ClusterAwayError, Reviewed
+
+SECONDS = 5.0
+"""How long one question may take."""
+
+OWNERS_MOST = 5
+"""Steps up from a pod; real chains have at most three (Pod, Job, CronJob)."""
+
+_PLURALS = {("apps", "ReplicaSet"): ("v1", "replicasets"), ("batch", "Job"): ("v1", "jobs")}
+"""Owners that have owners of their own worth knowing: what they were made by names the workflow."""
+
+
+class KubernetesApi:
+    """The real one, with this process's own service account or a kubeconfig."""
+
+    def __init__(self, kubeconfig: str | None = None) -> None:
+        """``kubeconfig`` None takes the pod's service account; raises ClusterAwayError where neither can be read."""
+        settings = client.Configuration()
+        try:
+            if kubeconfig is None:
+                config.load_incluster_config(client_configuration=settings)
+            else:
+                config.load_kube_config(kubeconfig, client_configuration=settings)
+        except config.ConfigException as error:
+            raise ClusterAwayError(f"no way to an API server: {error}") from error
+        settings.retries = False
+        self._api = client.ApiClient(settings)
+
+    def review(self, token: str, audience: str) -> Reviewed | None:
+        """See Cluster.
+
+        Answers None unless the review says that the token is for the audience: an API server that ignores
+        audiences returns none, and then a token for any other service would pass.
+        """
+        body = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenReview",
+            "spec": {"token": token, "audiences": [audience]},
+        }
+        status = self._call("POST", "/apis/authentication.k8s.io/v1/tokenreviews", body).get("status", {})
+        if not status.get("authenticated") or audience not in (status.get("audiences") or ()):
+            return None
+        user = status.get("user", {})
+        extra = user.get("extra") or {}
+        name = extra.get("authentication.kubernetes.io/pod-name") or [""]
+        uid = extra.get("authentication.kubernetes.io/pod-uid") or [""]
+        return Reviewed(user.get("username", ""), name[0], uid[0])
+
+    def pod(self, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """See Cluster."""
+        return self._get(f"/api/v1/namespaces/{namespace}/pods/{name}")
+
+    def namespace(self, name: str) -> Mapping[str, Any] | None:
+        """See Cluster."""
+        return self._get(f"/api/v1/namespaces/{name}")
+
+    def owners(self, pod: Mapping[str, Any]) -> list[Owner]:
+        """See Cluster; an owner that is gone, or of a kind that is not looked up, ends the chain."""
+        namespace = pod["metadata"]["namespace"]
+        found: list[Owner] = []
+        owner = controller_of(pod)
+        while owner is not None and len(found) < OWNERS_MOST:
+            found.append(owner)
+            known = _PLURALS.get((owner.group, owner.kind))
+            if known is None:
+                break
+            version, plural = known
+            above = self._get(f"/apis/{owner.group}/{version}/namespaces/{namespace}/{plural}/{owner.name}")
+            owner = controller_of(above) if above is not None and above["metadata"]["uid"] == owner.uid else None
+        return found
+
+    def _get(self, path: str) -> Mapping[str, Any] | None:
+        try:
+            return self._call("GET", path)
+        except _NotFoundError:
+            return None
+
+    def _call(self, method: str, path: str, body: object = None) -> Mapping[str, Any]:
+        try:
+            answer: Mapping[str, Any] = self._api.call_api(
+                path,
+                method,
+                header_params={"Accept": "application/json", "Content-Type": "application/json"},
+                body=body,
+                response_types_map={200: "object", 201: "object"},
+                auth_settings=["BearerToken"],
+                _return_http_data_only=True,
+                _request_timeout=SECONDS,
+            )
+        except ApiException as error:
+            if error.status == 404:
+                raise _NotFoundError from error
+            raise ClusterAwayError(f"{method} {path}: the API server answered {error.status} {error.reason}") from error
+        except (HTTPError, OSError) as error:
+            raise ClusterAwayError(f"{method} {path}: {type(error).__name__}") from error
+        return answer
+
+
+class _NotFoundError(Exception):
+    """There is no such object."""
