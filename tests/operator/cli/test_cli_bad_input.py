@@ -80,6 +80,25 @@ def test_bad_input(wfb, arguments, code, words):
     assert not (wfb.state / "ledger").exists()
 
 
+RULES = {
+    "In": (
+        {"key": "team", "operator": "In", "values": ["ops", "lab"]},
+        "aifinops.dev/team In ops lab: add --label team=ops",
+    ),
+    "Exists": ({"key": "app", "operator": "Exists"}, "app Exists: add --label app=…"),
+    "NotIn": ({"key": "workflow", "operator": "NotIn", "values": ["triage"]}, "NotIn triage: take away the labels"),
+}
+
+
+@pytest.mark.parametrize(("rule", "words"), RULES.values(), ids=RULES)
+def test_no_budget_for_the_labels_by_an_expression(wfb, rule, words):
+    """Where an expression keeps a run out of every budget, it is shown with what would let the run in."""
+    wfb.budget(selector={"matchExpressions": [rule]})
+    ended = wfb.run(*LABELLED, "--", "true")
+    assert ended.returncode == 2
+    assert words in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("env", "words"),
     [

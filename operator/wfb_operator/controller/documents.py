@@ -1,0 +1,56 @@
+"""From the API's objects to the documents that the ledger reads: a budget with a mistake keeps its last good form."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wfb_core.document import NOT_YET, BudgetErrors, parse_budget
+from wfb_operator.controller.conditions import FALSE, READY, Condition
+from wfb_operator.controller.status import Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be in force, and how each budget of the cluster stands; by key."""
+
+    documents: Mapping[str, Mapping[str, Any]]
+    standings: Mapping[str, Standing]
+
+
+def plan(budgets: Mapping[str, Mapping[str, Any]], in_force: Mapping[str, Mapping[str, Any]]) -> Plan:
+    """The documents for the ledger: of each budget the one that can be read, else what is in force of it already.
+
+    Raises nothing: a budget that cannot be read says so in its own condition and takes no other with it.
+    """
+    documents, standings = {}, {}
+    for key in sorted(budgets):
+        document = stated(budgets[key])
+        try:
+            budget = parse_budget(document)
+        except BudgetErrors as wrong:
+            standings[key] = Standing(None, _mistake(wrong, kept=key in in_force))
+            if key in in_force:
+                documents[key] = in_force[key]
+        else:
+            documents[key] = document
+            standings[key] = Standing(budget)
+    return Plan(documents, standings)
+
+
+def stated(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What a person stated: without status, and without what the API server adds."""
+    metadata = {name: document["metadata"][name] for name in ("name", "namespace") if document["metadata"].get(name)}
+    return {
+        "apiVersion": document["apiVersion"],
+        "kind": document["kind"],
+        "metadata": metadata,
+        "spec": document.get("spec") or {},
+    }
+
+
+def _mistake(wrong: BudgetErrors, *, kept: bool) -> Condition:
+    texts = [str(error) for error in wrong.errors]
+    later = all(any(row.what in error.message for row in NOT_YET.values()) for error in wrong.errors)
+    what = "; ".join(texts[:3]) + (f"; and {len(texts) - 3} more" if len(texts) > 3 else "")
+    held = "what was in force before stays in force" if kept else "nothing is held to this budget"
+    return Condition(READY, FALSE, "NotYetAvailable" if later else "InvalidSpec", f"{what} ({held}).")

@@ -1,0 +1,217 @@
+"""The loop: compare the world with what the ledger has and what was written, and act on the difference."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wfb_core.budget import Budget
+from wfb_operator.controller.cluster import Cluster, ClusterError
+from wfb_operator.controller.counted import USAGE_BY, counted
+from wfb_operator.controller.coverage import Coverage, survey
+from wfb_operator.controller.documents import Plan, plan
+from wfb_operator.controller.events import RECENT_SECONDS, stage_event
+from wfb_operator.controller.ledger_client import LedgerAwayError, LedgerClient, LedgerRefusedError
+from wfb_operator.controller.metrics import Metrics
+from wfb_operator.controller.pace import Pace
+from wfb_operator.controller.status import Counted, Seen, Standing, status_of
+from wfb_operator.controller.world import World, key_of
+
+log = logging.getLogger(__name__)
+
+LOOP_SECONDS = 1.0
+USAGE_SECONDS = 15.0
+"""Between two looks at usage by model and feature; windows are looked at in every round."""
+LIST_SECONDS = 300.0
+"""Between two full lists: whatever a watch missed is mended by then."""
+SURVEY_SECONDS = 2.0
+"""Between two passes over all pods, however often they change."""
+USAGE_BACK = 86_400.0
+WRITERS = 8
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What one run of the process knows; lost with it, and found again."""
+
+    in_force: dict[str, Mapping[str, Any]] | None = None
+    """The ledger's documents by key; None where they have to be asked for."""
+    usage: list[dict[str, Any]] | None = None
+    usage_at: float = float("-inf")
+    listed_at: float = float("-inf")
+    surveyed_at: float = float("-inf")
+    surveyed: tuple[int, tuple[str, ...]] = (-1, ())
+    told: frozenset[str] = frozenset()
+    coverage: Mapping[str, Coverage] | None = None
+
+
+class Reconciler:
+    """Everything that the controller does beside watching."""
+
+    def __init__(
+        self,
+        world: World,
+        cluster: Cluster,
+        ledger: LedgerClient,
+        metrics: Metrics,
+        *,
+        version: str,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``version`` is the sidecar's that new pods get."""
+        self.world, self._cluster, self._ledger, self._metrics = world, cluster, ledger, metrics
+        self._version, self._wall, self._monotonic = version, wall, monotonic
+        self._memory, self._pace = _Memory(), Pace()
+        self._writers = asyncio.Semaphore(WRITERS)
+
+    async def run(self) -> None:
+        """Rounds, until cancelled; a round that fails is counted, said once, and tried again."""
+        said = ""
+        while True:
+            begun = self._monotonic()
+            try:
+                await self.once()
+                said = ""
+            except Exception as error:
+                self._metrics.rounds_failed.inc()
+                text = f"{type(error).__name__}: {error}"
+                if text != said:
+                    log.warning("a round failed and is tried again: %s", text)
+                    said = text
+            await asyncio.sleep(max(0.05, LOOP_SECONDS - (self._monotonic() - begun)))
+
+    async def once(self) -> None:
+        """One round; raises ClusterError where the first lists cannot be had."""
+        await self._list()
+        planned = await self._to_ledger()
+        figures = await self._from_ledger(planned)
+        await self._to_status(planned, figures)
+        self._metrics.round_done(self._wall())
+
+    # -- the world
+    async def _list(self) -> None:
+        """Everything anew, at first and now and then; nothing is sent anywhere before the first lists are in."""
+        now = self._monotonic()
+        if now - self._memory.listed_at < LIST_SECONDS:
+            return
+        try:
+            budgets, pods, namespaces = await asyncio.gather(
+                *(
+                    asyncio.to_thread(ask)
+                    for ask in (self._cluster.budgets, self._cluster.pods, self._cluster.namespaces)
+                )
+            )
+        except ClusterError as error:
+            self._metrics.api_failures.labels("list").inc()
+            if self._memory.listed_at == float("-inf"):
+                raise
+            log.warning("the world is not listed anew: %s", error)
+            return
+        for namespace in namespaces:
+            self.world.put_namespace(namespace)
+        self.world.replace_budgets(budgets)
+        self.world.replace_pods(pods)
+        self._memory.listed_at = now
+
+    # -- the ledger
+    async def _to_ledger(self) -> Plan:
+        """Put the cluster's budgets in force where they are not."""
+        memory = self._memory
+        try:
+            if memory.in_force is None:
+                memory.in_force = {key_of(d): d for d in await self._ledger.budgets_in_force()}
+            planned = plan(self.world.budgets, memory.in_force)
+            if planned.documents != memory.in_force:
+                await self._ledger.put_budgets(list(planned.documents.values()))
+                memory.in_force = dict(planned.documents)
+                self._metrics.pushes.inc()
+        except LedgerAwayError as error:
+            self._metrics.ledger_failures.inc()
+            log.debug("the ledger is away: %s", error)
+            memory.in_force = None
+            return plan(self.world.budgets, {})
+        except LedgerRefusedError as error:
+            # What is parsed here is parsed there by the same code: only another version can disagree.
+            log.error("the ledger refused the budgets: %s", error.errors or error)  # noqa: TRY400 — its sentence says it
+            return plan(self.world.budgets, memory.in_force or {})
+        return planned
+
+    async def _from_ledger(self, planned: Plan) -> Mapping[str, Counted] | None:
+        """What the ledger counted, by budget; None where it does not answer. Tells new stages on the way."""
+        memory, now, wall = self._memory, self._monotonic(), self._wall()
+        try:
+            summary = await self._ledger.summary(wall)
+            if memory.usage is None or now - memory.usage_at >= USAGE_SECONDS:
+                memory.usage, memory.usage_at = await self._ledger.usage(USAGE_BY, wall - USAGE_BACK), now
+            changes = await self._ledger.stages()
+        except (LedgerAwayError, LedgerRefusedError) as error:
+            self._metrics.ledger_failures.inc()
+            log.debug("the ledger is away: %s", error)
+            memory.in_force = None
+            return None
+        await self._tell(changes, wall)
+        parsed = _parsed(planned.standings)
+        return counted(parsed, summary["budgets"], memory.usage, self.world.namespace_labels)
+
+    async def _tell(self, changes: list[dict[str, Any]], wall: float) -> None:
+        """An Event for every stage change that is new."""
+        recent = {f"{c['window']}|{c['to_stage']}|{c['at']}": c for c in changes if wall - c["at"] < RECENT_SECONDS}
+        told = set(self._memory.told & recent.keys())
+        for name, change in recent.items():
+            document = self.world.budgets.get(change["budget"])
+            if name in told or document is None:
+                continue
+            try:
+                await asyncio.to_thread(self._cluster.create_event, stage_event(change, document))
+            except ClusterError as error:
+                self._metrics.api_failures.labels("event").inc()
+                log.warning("an Event is not written, and tried again: %s", error)
+                break
+            told.add(name)
+        self._memory.told = frozenset(told)
+
+    # -- status
+    async def _to_status(self, planned: Plan, figures: Mapping[str, Counted] | None) -> None:
+        """Write what changed."""
+        covered = self._survey(planned)
+        wall, now = self._wall(), self._monotonic()
+        statuses = {}
+        for key, standing in planned.standings.items():
+            mine = figures.get(key, Counted()) if figures is not None else None
+            seen = Seen(self.world.budgets[key], standing, covered.get(key, Coverage()), mine)
+            statuses[key] = status_of(seen, wall)
+        self._pace.forget(set(statuses))
+        due = self._pace.due(statuses, now)
+        await asyncio.gather(*(self._write(key, statuses[key]) for key in due))
+
+    def _survey(self, planned: Plan) -> Mapping[str, Coverage]:
+        memory, now = self._memory, self._monotonic()
+        parsed = _parsed(planned.standings)
+        wanted = (self.world.moves, tuple(parsed))
+        stale = memory.coverage is None or memory.surveyed != wanted
+        if stale and now - memory.surveyed_at >= SURVEY_SECONDS:
+            memory.coverage = survey(parsed, self.world, self._version)
+            memory.surveyed, memory.surveyed_at = wanted, now
+        return memory.coverage or {}
+
+    async def _write(self, key: str, status: dict[str, Any]) -> None:
+        document = self.world.budgets.get(key)
+        if document is None:
+            return
+        async with self._writers:
+            try:
+                await asyncio.to_thread(self._cluster.apply_status, document, status)
+            except ClusterError as error:
+                if error.status not in (404, 409):  # deleted, or made anew, since it was read
+                    self._metrics.api_failures.labels("status").inc()
+                    log.warning("the status of %s is not written, and tried again: %s", key, error)
+                return
+        self._pace.wrote(key, status, self._monotonic())
+        self._metrics.status_writes.inc()
+
+
+def _parsed(standings: Mapping[str, Standing]) -> dict[str, Budget]:
+    return {key: standing.budget for key, standing in standings.items() if standing.budget is not None}

@@ -1,0 +1,162 @@
+"""A budget's status is a pure picture of what the ledger counted and what the cluster shows."""
+
+import pytest
+
+from harness.cluster_objects import NOON, budget, line
+from wfb_operator.controller.conditions import TYPES
+from wfb_operator.controller.coverage import Coverage
+from wfb_operator.controller.documents import plan
+from wfb_operator.controller.status import Counted, Seen, meaningful, status_of
+
+
+def status(document=None, *lines, counted=True, coverage=None, models=(), features=(), unpriced=()):
+    """The status of one budget at noon."""
+    document = document or budget()
+    standing = plan({"billing/triage": document}, {}).standings["billing/triage"]
+    found = Counted(lines, models, features, unpriced) if counted else None
+    return status_of(Seen(document, standing, coverage or Coverage(1), found), NOON)
+
+
+def condition(found, kind):
+    """(status, reason, message) of one condition."""
+    (one,) = [c for c in found["conditions"] if c["type"] == kind]
+    return one["status"], one["reason"], one["message"]
+
+
+def test_the_numbers_that_people_read():
+    """Spent, limit, percent, stage, reset and the forecast come from the tightest window; amounts have cents at least."""
+    found = status(None, line("171.2", stage="Slow"), line("300", "3000", kind="Total"))
+    scalars = {k: found[k] for k in ("stage", "tightestWindow", "spentUSD", "limitUSD", "percentUsed", "resetsAt")}
+    assert scalars == {
+        "stage": "Slow",
+        "tightestWindow": "Day",
+        "spentUSD": "171.20",
+        "limitUSD": "200.00",
+        "percentUsed": 85,
+        "resetsAt": "2027-01-16T00:00:00Z",
+    }
+    day, total = found["windows"]
+    assert (day["estimatedUSD"], day["reservedUSD"]) == ("0.000000001", "0.50")
+    assert (day["usdPerHour"], day["exhaustedAt"]) == ("14.27", "2027-01-15T14:01:07Z")
+    assert "start" not in total
+
+
+def test_the_strictest_stage_is_tighter_than_the_higher_percentage():
+    """A window in Slow at 85 % is shown before one in Open at 90 %."""
+    found = status(None, line("170", stage="Slow"), line("90", "100", kind="Total"))
+    assert found["tightestWindow"] == "Day"
+
+
+def test_runs_are_counted_and_the_worst_are_named():
+    """Run windows make no list of windows: at most five are shown, the costliest first."""
+    runs = [line(str(n), "50", kind="Run", run=f"r{n}") for n in range(1, 9)]
+    found = status(None, line("1"), *runs)
+    assert found["runs"]["active"] == 8
+    assert [r["run"] for r in found["runs"]["worst"]] == ["r8", "r7", "r6", "r5", "r4"]
+    assert [w["window"] for w in found["windows"]] == ["Day"]
+
+
+CONDITIONS = {
+    "in force": ((budget(), line()), {}, "Ready", "True", "InForce", "holds calls"),
+    "shared pods are said": (
+        (budget(), line()),
+        {"coverage": Coverage(2, shared=("billing/team",))},
+        "Ready",
+        "True",
+        "InForce",
+        "also within billing/team",
+    ),
+    "a mistake": (
+        (budget(limits=[{"window": "Day", "usd": "-3"}]),),
+        {},
+        "Ready",
+        "False",
+        "InvalidSpec",
+        "spec.limits[0].usd",
+    ),
+    "not yet": (
+        (budget(onExhausted={"action": "Throttle", "usdPerHour": "1"}), line()),
+        {},
+        "Ready",
+        "False",
+        "NotYetAvailable",
+        "Throttle",
+    ),
+    "the ledger away": ((budget(),), {"counted": False}, "Ready", "Unknown", "LedgerAway", "granted"),
+    "report only": ((budget(enforcement="Report"), line()), {}, "Enforced", "False", "ReportOnly", "let through"),
+    "suspended": ((budget(suspend=True), line()), {}, "Enforced", "True", "Suspended", "refused"),
+    "room left": ((budget(), line("150", stage="Warn")), {}, "WithinBudget", "True", "RoomLeft", "stage Warn"),
+    "exhausted": (
+        (budget(), line("200", stage="Exhausted")),
+        {},
+        "WithinBudget",
+        "False",
+        "Exhausted",
+        "Day: 200.00 of 200.00 USD are spent, new money at 2027-01-16T00:00:00Z.",
+    ),
+    "runs exhausted": (
+        (budget(), line(), line("5", "5", kind="Run", stage="Exhausted", run="a")),
+        {},
+        "WithinBudget",
+        "False",
+        "Exhausted",
+        "1 run has spent what one run may.",
+    ),
+    "unpriced": (
+        (budget(), line()),
+        {"unpriced": ("my-model",)},
+        "PricesKnown",
+        "False",
+        "UnpricedModels",
+        "The price of my-model is not known",
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "more", "kind", "expected", "reason", "words"), CONDITIONS.values(), ids=CONDITIONS)
+def test_each_state_says_itself_in_one_condition(given, more, kind, expected, reason, words):
+    """Every state that a user can meet shows in a condition with a reason and a sentence that names the way out."""
+    found = condition(status(*given, **more), kind)
+    assert found[:2] == (expected, reason)
+    assert words in found[2]
+
+
+def test_every_condition_is_written_from_the_first_visit_on():
+    """A client may wait for any condition without knowing whether it was ever written."""
+    found = status(counted=False)
+    assert [c["type"] for c in found["conditions"]] == list(TYPES)
+    assert {c["observedGeneration"] for c in found["conditions"]} == {3}
+
+
+def test_a_condition_keeps_its_time_until_it_turns():
+    """The time of a condition moves with the status of a condition and with nothing else."""
+    before = {
+        "conditions": [
+            {"type": "Ready", "status": "True", "lastTransitionTime": "2027-01-01T00:00:00Z", "reason": "InForce"},
+            {"type": "WithinBudget", "status": "True", "lastTransitionTime": "2027-01-01T00:00:00Z"},
+        ]
+    }
+    found = status(budget(status=before), line("200", stage="Exhausted"))
+    times = {c["type"]: c["lastTransitionTime"] for c in found["conditions"]}
+    assert times["Ready"] == "2027-01-01T00:00:00Z"
+    assert times["WithinBudget"] == "2027-01-15T12:00:00Z"
+
+
+def test_what_was_counted_stays_while_the_ledger_is_away():
+    """A ledger that does not answer takes no number from the status; the conditions say that they are old."""
+    known = status(None, line("171.2", stage="Slow"))
+    away = status(budget(status=known), counted=False)
+    assert (away["spentUSD"], away["windows"]) == (known["spentUSD"], known["windows"])
+    assert condition(away, "WithinBudget")[:2] == ("Unknown", "LedgerAway")
+
+
+def test_time_alone_is_no_reason_to_write():
+    """A forecast that moves with the clock makes no difference that has to be written; a cent spent does."""
+    one = status(None, line("10"))
+    later = status_of(
+        Seen(budget(), plan({"b": budget()}, {}).standings["b"], Coverage(1), Counted([line("10")])), NOON + 60
+    )
+    spent = status(None, line("10.01"))
+    assert one != later
+    assert meaningful(one) == meaningful(later)
+    assert meaningful(one) != meaningful(spent)
