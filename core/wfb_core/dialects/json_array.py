@@ -97,7 +97,7 @@ class ElementScanner:
                 return frames
             chunk = chunk[start:]
         buffer += chunk
-        while (end := self._end()) > 0:
+        while (end := self._end()) is not None:
             frames.append(self._frame(end))
         if self._closed:
             self.flush()
@@ -112,29 +112,32 @@ class ElementScanner:
         self._seen = 0
         return rest
 
-    def _end(self) -> int:
-        """Where the frame that has begun ends in the buffer; 0 where that has not come yet."""
+    def _end(self) -> int | None:
+        """Where the frame that has begun ends in the buffer; None where that has not come yet.
+
+        At its very beginning where the last fragment of a scalar went before what ends it came.
+        """
         buffer = self._buffer
         if self._closed:
-            return 0
+            return None
         if not self._kind and not self._begin():
             return self._close()
         if self._kind == "s":
             self._seen = _past(_SCALAR, buffer, self._seen)
-            return self._seen if self._seen < len(buffer) else 0
+            return self._seen if self._seen < len(buffer) else None
         skip = _SKIP.get(self._kind)
         while True:
             if self._in_string:
                 self._seen = _past(_REST_OF_STRING, buffer, self._seen)
                 if self._seen >= len(buffer) or buffer[self._seen] != 34:
-                    return 0
+                    return None
                 self._seen += 1
                 self._in_string = False
             if skip is None:  # a string is an element by itself
                 return self._seen
             self._seen = _past(skip, buffer, self._seen)
             if self._seen >= len(buffer):
-                return 0
+                return None
             byte = buffer[self._seen]
             self._seen += 1
             if byte == 34:
@@ -166,10 +169,10 @@ class ElementScanner:
                 return True
         return False
 
-    def _close(self) -> int:
-        """Where the array's closing bracket ends; 0 where that has not come."""
+    def _close(self) -> int | None:
+        """Where the array's closing bracket ends; None where that has not come."""
         if self._seen >= len(self._buffer):
-            return 0
+            return None
         self._closed = True
         return self._seen + 1
 

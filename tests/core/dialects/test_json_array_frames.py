@@ -93,6 +93,14 @@ def test_elements_beyond_the_bound_pass_in_fragments(values, largest, places):
     assert b"".join(out) + scanner.flush() == stream
 
 
+def test_a_scalar_too_long_ends_where_its_chunk_did():
+    """A scalar of which all has gone on as fragments ends before what comes next: the elements after it are read."""
+    frames, _ = frames_of([b"[1234567", b',{"a":1}]'], largest=7)
+
+    assert frames == [b"[1234567", b"", b',{"a":1}', b"]"]
+    assert not isinstance(frames[2], Fragment) or len(frames[2]) > 7
+
+
 def test_an_element_too_long_ends_with_its_last_fragment():
     """The element after one that is too long is read again, however the long one came."""
     stream = b'[{"a":"' + b"x\\\\" * 50 + b'"},{}]'
