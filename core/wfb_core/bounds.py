@@ -41,13 +41,15 @@ def input_tokens_bound(facts: CallFacts, price: ModelPrice) -> int | None:
     """The most input tokens a call can be charged for; None where nothing bounds them.
 
     A document's or a recording's bytes bound nothing, since both compress: they count as the context window, as does
-    an image of a model whose images have no documented maximum. Never more than the window where it is known.
+    an image of a model whose images have no documented maximum. Never more than the window where it is known, once for
+    each input that is read apart: a list to embed, or a batch, is charged for all of them.
     """
     if not price.standard[0][1].tokens_priced:
         return 0  # what its input costs is in units
+    window = None if price.context is None else price.context * max(facts.inputs, 1)
     unseen = bool(facts.hidden_input) or any(kind != "image" or price.image_tokens is None for kind, _ in facts.media)
     if unseen:
-        return price.context
+        return window
     shown = (
         BASE_TOKENS
         + facts.input_bytes
@@ -55,15 +57,18 @@ def input_tokens_bound(facts: CallFacts, price: ModelPrice) -> int | None:
         + (TOOLS_PREAMBLE_TOKENS + TOOL_TOKENS * facts.tools if facts.tools else 0)
         + len(facts.media) * (MEDIUM_TOKENS + (price.image_tokens or 0))
     )
-    return shown if price.context is None else min(shown, price.context)
+    return shown if window is None else min(shown, window)
 
 
 def output_bound(facts: CallFacts, price: ModelPrice) -> int | None:
     """The most output tokens of one choice: the request's cap or the model's maximum; None where neither is known."""
     if price.max_output == 0:
         return 0  # an embedding, a ranking, a transcription by time: no cap makes it write
-    if facts.cap is None or price.max_output is None or facts.tier == "batch":
-        # Batches go beyond the maximum of single calls: Anthropic's beta output-300k.
+    if facts.tier is not None and facts.tier.startswith("batch"):
+        # Batches go beyond the maximum of single calls (Anthropic's beta output-300k), and hold many of them.
+        most = None if price.max_output is None else price.max_output * max(facts.inputs, 1)
+        return most if facts.cap is None else facts.cap
+    if facts.cap is None or price.max_output is None:
         return price.max_output if facts.cap is None else facts.cap
     return min(facts.cap, price.max_output)
 

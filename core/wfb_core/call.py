@@ -21,6 +21,8 @@ class CallFacts:
     """The request's own bound on output tokens, per choice; None where it sets none."""
     choices: int = 1
     """How many answers are generated and billed."""
+    inputs: int = 1
+    """How many texts or requests it holds that the model reads apart, each within a context window of its own."""
     tier: str | None = None
     """The service tier asked for, in the provider's word; None where the request names none or its default."""
     input_bytes: int = 0

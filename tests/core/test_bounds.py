@@ -41,6 +41,9 @@ class TestInput:
             (replace(FACTS, media=(("audio", 9),)), PRICE, 1_000_000),
             (replace(FACTS, media=(("image", 9),)), replace(PRICE, image_tokens=None), 1_000_000),
             (replace(FACTS, hidden_input=("previous_response_id",)), PRICE, 1_000_000),
+            (replace(FACTS, input_bytes=5_000_000, inputs=3), PRICE, 3_000_000),
+            (replace(FACTS, hidden_input=("url",), inputs=3), PRICE, 3_000_000),
+            (replace(FACTS, input_bytes=5_000_000, inputs=9), PRICE, 5_000_000 + 128 + 48),
             (replace(FACTS, hidden_input=("file_id",)), replace(PRICE, context=None), None),
             (replace(FACTS, media=(("document", 9),)), replace(PRICE, context=None), None),
         ],
@@ -64,6 +67,8 @@ class TestOutput:
             (replace(FACTS, cap=None), PRICE, 64_000),
             (replace(FACTS, cap=100_000), PRICE, 64_000),
             (replace(FACTS, cap=100_000, tier="batch"), PRICE, 100_000),
+            (replace(FACTS, cap=100_000, tier="batch+priority"), PRICE, 100_000),
+            (replace(FACTS, cap=None, tier="batch", inputs=7), PRICE, 7 * 64_000),
             (replace(FACTS, cap=0), PRICE, 0),  # a warmed cache answers nothing
             (FACTS, replace(PRICE, max_output=None), 1_000),
             (replace(FACTS, cap=None), replace(PRICE, max_output=None), None),

@@ -65,6 +65,7 @@ class AnthropicBatches:
             tier=next((f"{BATCH}+{facts.tier}" for facts in asked if facts.tier), BATCH),
             input_bytes=sum(facts.input_bytes for facts in asked) + around,
             messages=sum(facts.messages for facts in asked),
+            inputs=len(asked),
             tools=sum(facts.tools for facts in asked),
             media=tuple(medium for facts in asked for medium in facts.media),
             hidden_input=tuple(dict.fromkeys(name for facts in asked for name in facts.hidden_input)),

@@ -73,6 +73,7 @@ class CohereEmbed:
             cap=0,
             input_bytes=tally.size,
             messages=tally.messages,
+            inputs=max(1, *(len(part_of(document, name, list)) for name in ("texts", "inputs", "images", "documents"))),
             media=tuple(tally.media),
             units=searches if operation == "rerank" else (),
         )

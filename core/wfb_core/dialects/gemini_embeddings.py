@@ -56,14 +56,17 @@ class GeminiEmbeddings:
         tally = Tally()
         units: tuple[tuple[str, int], ...] = ()
         if target.verb == "predict":
-            for instance in part_of(document, "instances", list):
+            instances = part_of(document, "instances", list)
+            inputs = max(1, len(instances))
+            for instance in instances:
                 _read_instance(tally, instance)
             if _draws(target.model):
                 count = whole(part_of(document, "parameters", dict), "sampleCount")
                 units = (("images", IMAGEN_DEFAULT if count is None else count),)
         else:
-            requests = document.get("requests")
-            for request in [document] if requests is None else part_of(document, "requests", list):
+            requests = [document] if document.get("requests") is None else part_of(document, "requests", list)
+            inputs = max(1, len(requests))
+            for request in requests:
                 _read_request(tally, request)
         facts = CallFacts(
             dialect=self.name,
@@ -74,6 +77,7 @@ class GeminiEmbeddings:
             cap=0,
             input_bytes=tally.size,
             messages=tally.messages,
+            inputs=inputs,
             media=tuple(tally.media),
             hidden_input=tuple(tally.hidden),
             reasoning=False,

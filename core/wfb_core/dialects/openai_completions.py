@@ -80,6 +80,7 @@ class OpenAICompletions:
             stream=stream,
             cap=cap,
             choices=choices * count,
+            inputs=count,
             input_bytes=tally.size,
             messages=tally.messages,
             wants_usage_chunk=not stream

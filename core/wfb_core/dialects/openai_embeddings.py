@@ -75,6 +75,7 @@ class OpenAIEmbeddings:
             cap=0,
             input_bytes=tally.size,
             messages=tally.messages,
+            inputs=tally.messages,
             media=tuple(tally.media),
             hidden_input=tuple(tally.hidden),
             deployment=is_deployment(path, provider),
