@@ -20,6 +20,7 @@ demo: $(STAMP) ## real SDK agents spend against budgets on this machine and are 
 	@$(BIN)/python tests/demo
 
 test: $(STAMP) lint ## every check: lint, types, layers, tests
+	@$(BIN)/python tests/cluster/build.py
 	@$(BIN)/python -m pytest
 
 lint: $(STAMP) ## ruff, mypy, import contracts, docstrings

@@ -1,0 +1,25 @@
+"""Builds a cluster's programs ahead of the tests, a line for each, so that nobody waits in silence.
+
+Run: python tests/cluster/build.py [NAME …]; without names, what an API server takes. What cannot be built is said, and
+left to the tests to judge.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from cluster.binaries import API_SERVER, find_or_build
+from cluster.refusals import NotHereError
+
+
+def main(names: list[str]) -> None:
+    """Builds the programs of these names."""
+    try:
+        find_or_build(names or API_SERVER, lambda line: print(line, flush=True))
+    except NotHereError as why:
+        print(f"no real Kubernetes here: {why}", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

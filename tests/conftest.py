@@ -1,0 +1,26 @@
+"""What tests of several folders share: a real API server, begun once and only where a test asks for it."""
+
+import os
+
+import pytest
+
+from cluster import api_server as light
+from cluster.refusals import NotHereError
+
+
+@pytest.fixture(scope="session")
+def api_server():
+    """An API server and its store, and nothing that reconciles; without one tests are skipped, and fail where CI=true."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.lower() in {"http_proxy", "https_proxy", "all_proxy"}:
+                patch.delenv(name)
+        try:
+            running = light.running()
+            api = running.__enter__()
+        except NotHereError as why:
+            if os.environ.get("CI") == "true":
+                pytest.fail(f"CI needs a real API server: {why}")
+            pytest.skip(f"no API server: {why}")
+        yield api
+        running.__exit__(None, None, None)
