@@ -1,5 +1,6 @@
 """What the controller asks of the API server beside its watches: lists, status and Events. It blocks: call it in a thread."""
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,13 +63,7 @@ class Cluster:
         within = f"namespaces/{metadata['namespace']}/" if metadata.get("namespace") else ""
         name = {k: metadata[k] for k in ("name", "namespace", "uid") if metadata.get(k)}
         body = {"apiVersion": document["apiVersion"], "kind": document["kind"], "metadata": name, "status": status}
-        self._call(
-            "PATCH",
-            f"/apis/{GROUP}/{VERSION}/{within}{PLURALS[document['kind']]}/{metadata['name']}/status",
-            body,
-            query=[("fieldManager", COMPONENT), ("force", "true")],
-            content_type="application/apply-patch+yaml",
-        )
+        self._apply(f"/apis/{GROUP}/{VERSION}/{within}{PLURALS[document['kind']]}/{metadata['name']}/status", body)
 
     def create_event(self, event: Mapping[str, Any]) -> None:
         """Create an Event; one that is there already is left as it is."""
@@ -77,6 +72,51 @@ class Cluster:
         except ClusterError as error:
             if error.status != 409:
                 raise
+
+    def secret(self, namespace: str, name: str) -> dict[str, bytes] | None:
+        """A Secret's data, decoded; None where there is none."""
+        try:
+            data = self._call("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}").get("data") or {}
+        except ClusterError as error:
+            if error.status == 404:
+                return None
+            raise
+        return {key: base64.b64decode(value) for key, value in data.items()}
+
+    def put_secret(self, namespace: str, name: str, data: Mapping[str, bytes]) -> None:
+        """Make a Secret hold exactly this data of ours; it is created where it is missing."""
+        encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
+        body = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": namespace, "labels": {"app.kubernetes.io/managed-by": COMPONENT}},
+            "type": "Opaque",
+            "data": encoded,
+        }
+        self._apply(f"/api/v1/namespaces/{namespace}/secrets/{name}", body)
+
+    def put_webhook_roots(self, name: str, bundle: bytes) -> bool:
+        """Tell the API server which roots a webhook's certificate may have; False where it knows, or there is none."""
+        path = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{name}"
+        encoded = base64.b64encode(bundle).decode()
+        try:
+            hooks = self._call("GET", path).get("webhooks") or ()
+        except ClusterError as error:
+            if error.status == 404:
+                return False
+            raise
+        patch = [
+            {"op": "add", "path": f"/webhooks/{n}/clientConfig/caBundle", "value": encoded}
+            for n, hook in enumerate(hooks)
+            if hook.get("clientConfig", {}).get("caBundle") != encoded
+        ]
+        if patch:
+            self._call("PATCH", path, patch, content_type="application/json-patch+json")
+        return bool(patch)
+
+    def _apply(self, path: str, body: object) -> None:
+        query = [("fieldManager", COMPONENT), ("force", "true")]
+        self._call("PATCH", path, body, query=query, content_type="application/apply-patch+yaml")
 
     def _list(self, path: str) -> list[Mapping[str, Any]]:
         found: list[Mapping[str, Any]] = []

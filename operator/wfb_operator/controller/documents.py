@@ -20,7 +20,7 @@ class Plan:
 def plan(budgets: Mapping[str, Mapping[str, Any]], in_force: Mapping[str, Mapping[str, Any]]) -> Plan:
     """The documents for the ledger: of each budget the one that can be read, else what is in force of it already.
 
-    Raises nothing: a budget that cannot be read says so in its own condition and takes no other with it.
+    A budget that cannot be read says so in its own condition and takes no other with it.
     """
     documents, standings = {}, {}
     for key in sorted(budgets):
@@ -28,9 +28,12 @@ def plan(budgets: Mapping[str, Mapping[str, Any]], in_force: Mapping[str, Mappin
         try:
             budget = parse_budget(document)
         except BudgetErrors as wrong:
-            standings[key] = Standing(None, _mistake(wrong, kept=key in in_force))
-            if key in in_force:
-                documents[key] = in_force[key]
+            kept = in_force.get(key)
+            standings[key] = Standing(
+                None if kept is None else parse_budget(kept), _mistake(wrong, kept=kept is not None)
+            )
+            if kept is not None:
+                documents[key] = kept
         else:
             documents[key] = document
             standings[key] = Standing(budget)

@@ -26,15 +26,17 @@ class LedgerClient:
     """One ledger over HTTP; use it as an async context manager."""
 
     def __init__(self, url: str, token_file: str, ca_file: str | None = None) -> None:
-        """``ca_file`` None trusts the system's roots; raises OSError for one that cannot be read."""
+        """``ca_file`` None trusts the system's roots until `trust` is called; raises OSError for one that cannot be read."""
         self._url, self._token_file = url.rstrip("/"), token_file
-        self._ssl = ssl.create_default_context(cafile=ca_file) if ca_file else True
+        self._ssl: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca_file) if ca_file else True
         self._session: aiohttp.ClientSession | None = None
 
+    def trust(self, roots: bytes) -> None:
+        """Trust these roots (PEM) and no others from now on; raises ssl.SSLError where they are none."""
+        self._ssl = ssl.create_default_context(cadata=roots.decode("ascii"))
+
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._ssl), timeout=aiohttp.ClientTimeout(total=SECONDS), trust_env=False
-        )
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=SECONDS), trust_env=False)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -69,7 +71,9 @@ class LedgerClient:
         assert self._session is not None
         try:
             headers = {"authorization": f"Bearer {self._token()}"}
-            async with self._session.request(method, self._url + path, data=body, headers=headers) as answer:
+            async with self._session.request(
+                method, self._url + path, data=body, headers=headers, ssl=self._ssl
+            ) as answer:
                 text, status = await answer.read(), answer.status
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise LedgerAwayError(f"{method} {path.partition('?')[0]}: {type(error).__name__} {error}") from error

@@ -2,16 +2,19 @@
 
 import argparse
 import asyncio
+import datetime
 import importlib.metadata
 import json
 import logging
 import os
 import signal
+import ssl
 import sys
 import time
 
 import kopf
 
+from wfb_operator.controller.certificate_keeper import CertificateKeeper
 from wfb_operator.controller.cluster import Cluster, ClusterError
 from wfb_operator.controller.health import serve
 from wfb_operator.controller.ledger_client import LedgerAwayError, LedgerClient, LedgerRefusedError
@@ -23,7 +26,8 @@ from wfb_operator.prices.compile import compile_snapshot
 
 log = logging.getLogger(__name__)
 
-AGAIN_SECONDS = 5.0
+AGAIN_SECONDS = 2.0
+ROOTS_SECONDS = 60.0
 
 
 class _BlindError(Exception):
@@ -35,6 +39,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("wfb-controller", description="Reconciles workflow budgets with the ledger.")
     parser.add_argument("--ledger-url", required=True, metavar="URL")
     parser.add_argument("--ledger-ca", metavar="FILE", help="roots that the ledger's certificate is verified with")
+    parser.add_argument(
+        "--ledger-secret", metavar="NAMESPACE:NAME", help="a Secret whose ca.crt is trusted instead, read now and then"
+    )
+    parser.add_argument(
+        "--certificates", metavar="NAMESPACE", help="make and renew the certificates of ledger and injector there"
+    )
     parser.add_argument("--token-file", required=True, metavar="FILE", help="the bearer token for the ledger")
     parser.add_argument("--kubeconfig", metavar="FILE", help="instead of the pod's service account")
     parser.add_argument("--listen", default="127.0.0.1:0", metavar="HOST:PORT", help="for /healthz and /metrics")
@@ -43,6 +53,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     host, colon, port = parsed.listen.rpartition(":")
     if not colon or not host or not port.isdigit():
         parser.error(f"--listen: {parsed.listen!r} is not an address: write host:port, such as 0.0.0.0:8080")
+    if parsed.ledger_secret and not all(parsed.ledger_secret.partition(":")[::2]):
+        parser.error(f"--ledger-secret: {parsed.ledger_secret!r} is not NAMESPACE:NAME")
     parsed.host, parsed.port = host, int(port)
     parsed.sidecar_version = parsed.sidecar_version or importlib.metadata.version("workflow-budget-operator")
     return parsed
@@ -76,25 +88,46 @@ async def _serve(options: argparse.Namespace) -> None:
     try:
         async with LedgerClient(options.ledger_url, options.token_file, options.ledger_ca) as ledger:
             reconciler = Reconciler(world, cluster, ledger, metrics, version=options.sidecar_version)
-            tasks = [
-                asyncio.create_task(_publish_prices(ledger), name="prices"),
-                asyncio.create_task(reconciler.run(), name="rounds"),
-                asyncio.create_task(_watch(world, stopping, in_cluster=not options.kubeconfig), name="watches"),
-            ]
+            watching = asyncio.create_task(_watch(world, stopping, in_cluster=not options.kubeconfig), name="watches")
+            work = [reconciler.run(), _publish_prices(ledger)]
+            if options.certificates:
+                work.append(CertificateKeeper(cluster, options.certificates, _utc).run())
+            if options.ledger_secret:
+                work.append(_follow_roots(ledger, cluster, *options.ledger_secret.split(":", 1)))
+            tasks = [asyncio.create_task(one) for one in work]
             sys.stdout.write(json.dumps({"url": url, "pid": os.getpid()}) + "\n")
             sys.stdout.flush()
             stopped = asyncio.create_task(stopping.wait())
             # A watch that ends by itself leaves a blind controller: the process ends with it, and is started anew.
-            await asyncio.wait([stopped, tasks[2]], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([stopped, watching], return_when=asyncio.FIRST_COMPLETED)
             blind = not stopping.is_set()
             stopping.set()
-            for task in tasks[:2]:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(watching, *tasks, return_exceptions=True)
             if blind:
                 raise _BlindError("the watches ended by themselves: the log above says why")
     finally:
         await runner.cleanup()
+
+
+def _utc() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+async def _follow_roots(ledger: LedgerClient, cluster: Cluster, namespace: str, name: str) -> None:
+    """Trust what the Secret says, now and whenever it changes."""
+    known = b""
+    while True:
+        try:
+            data = await asyncio.to_thread(cluster.secret, namespace, name) or {}
+            roots = data.get("ca.crt", b"")
+            if roots and roots != known:
+                ledger.trust(roots)
+                known = roots
+        except (ClusterError, ValueError, ssl.SSLError) as error:
+            log.warning("the roots of %s:%s are looked at again: %s", namespace, name, error)
+        await asyncio.sleep(ROOTS_SECONDS if known else AGAIN_SECONDS)
 
 
 async def _watch(world: World, stopping: asyncio.Event, *, in_cluster: bool) -> None:

@@ -49,9 +49,9 @@ class Standing:
     """How a budget's document stands with the ledger."""
 
     budget: Budget | None
-    """As parsed; None where the document has a mistake."""
+    """What is in force of it; None where nothing is."""
     mistake: Condition | None = None
-    """Why it is not in force."""
+    """Why the document as it stands is not in force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def _ready(seen: Seen) -> Condition:
 def _enforced(seen: Seen) -> Condition:
     budget = seen.standing.budget
     if budget is None:
-        return Condition(ENFORCED, UNKNOWN, "NotSeen", "The budget has a mistake; see the condition Ready.")
+        return Condition(ENFORCED, UNKNOWN, "NotSeen", "Nothing is in force; see the condition Ready.")
     if budget.suspend:
         return Condition(ENFORCED, TRUE, "Suspended")
     if budget.enforcement == REPORT:
@@ -197,7 +197,7 @@ def _spent(line: Mapping[str, Any]) -> str:
 
 def _covered(seen: Seen) -> Condition:
     if seen.standing.budget is None:
-        return Condition(COVERED, UNKNOWN, "NotSeen", "The budget has a mistake; see the condition Ready.")
+        return Condition(COVERED, UNKNOWN, "NotSeen", "Nothing is in force; see the condition Ready.")
     return seen.coverage.condition()
 
 

@@ -1,0 +1,273 @@
+"""Controller and ledger as processes beside a real API server: budgets, tokens, certificates, status and Events."""
+
+import base64
+import json
+import ssl
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.processes import start
+from harness.until import until
+from wfb_core.grants import Claim, Need, Report
+from wfb_core.wire import Batch, Dispatch, UsageRow, encode_dispatch
+
+CRDS = Path(__file__).resolve().parents[3] / "crds"
+SYSTEM, BILLING = "wfb-system", "billing"
+USD = 1_000_000_000
+AUDIENCE = "wfb.aifinops.dev"
+
+
+def account(name, namespace):
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}}
+
+
+def namespace(name, **labels):
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
+def pod(name, workflow, *, version="0.1.0"):
+    """A pod object; nothing runs it here."""
+    injected = {"aifinops.dev/injected": json.dumps({"version": version, "mode": "proxy-env"})} if version else {}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": BILLING,
+            "labels": {"aifinops.dev/workflow": workflow},
+            "annotations": injected,
+        },
+        "spec": {"containers": [{"name": "app", "image": "none.invalid/none"}], "serviceAccountName": "default"},
+    }
+
+
+def budget(name="triage", usd="10.00", **spec):
+    return {
+        "apiVersion": "aifinops.dev/v1alpha1",
+        "kind": "WorkflowBudget",
+        "metadata": {"name": name, "namespace": BILLING},
+        "spec": {
+            "selector": {"matchLabels": {"aifinops.dev/workflow": name}},
+            "limits": [{"window": "Total", "usd": usd}],
+            "ladder": [{"atPercent": 50, "action": "Warn"}],
+            **spec,
+        },
+    }
+
+
+class Plane:
+    """The control plane under test: what a chart would install, without its pods."""
+
+    def __init__(self, api, folder):
+        self.api, self.folder = api, folder
+        self.ledger = self.controller = None
+        self._seq, self._spent = {}, {}
+
+    def install(self):
+        """Kinds, namespaces, accounts, and a token for the controller."""
+        self.api.apply([yaml.safe_load(path.read_text()) for path in sorted(CRDS.glob("*.yaml"))])
+        for name in ("workflowbudgets", "clusterworkflowbudgets"):
+            self.api.kubectl("wait", "--for=condition=Established", f"crd/{name}.aifinops.dev", "--timeout=30s")
+        self.api.apply(
+            [namespace(SYSTEM), namespace(BILLING), account("wfb-controller", SYSTEM), account("default", BILLING)]
+        )
+        self.token("controller", SYSTEM, "wfb-controller")
+
+    def token(self, name, where, who, pod=None, audience=AUDIENCE):
+        """A token of an account in a file, bound to a pod where one is given."""
+        bound = ("--bound-object-kind=Pod", f"--bound-object-name={pod}") if pod else ()
+        said = self.api.kubectl("create", "token", who, "-n", where, f"--audience={audience}", *bound).strip()
+        path = self.folder / f"{name}.token"
+        path.write_text(said)
+        return said
+
+    def start_controller(self):
+        """The controller, which makes the certificates too."""
+        self.controller = start(
+            [
+                *(sys.executable, "-m", "wfb_operator.controller.main", "--ledger-url", self.url),
+                *("--ledger-secret", f"{SYSTEM}:wfb-ledger-tls", "--certificates", SYSTEM),
+                *("--token-file", str(self.folder / "controller.token"), "--kubeconfig", str(self.api.kubeconfig)),
+            ],
+            self.folder / "controller.log",
+            env=self.api.environment(),
+        )
+
+    def start_ledger(self, port):
+        """The ledger, with the certificate that the controller has made."""
+        tls = self.folder / "tls"
+        tls.mkdir(exist_ok=True)
+        for key, value in until(self.certificate, "the controller making the certificate").items():
+            (tls / key).write_bytes(base64.b64decode(value))
+        self.ledger = start(
+            [
+                *(sys.executable, "-m", "wfb_operator.ledger.main", "--state", str(self.folder / "ledger")),
+                *("--listen", f"127.0.0.1:{port}", "--reviews", str(self.api.kubeconfig), "--tls", str(tls)),
+                *("--controller-account", f"{SYSTEM}:wfb-controller"),
+            ],
+            self.folder / "ledger.log",
+            env=self.api.environment(),
+        )
+
+    def certificate(self):
+        """The data of the ledger's Secret."""
+        found = self.api.try_kubectl("get", "secret", "wfb-ledger-tls", "-n", SYSTEM, "-o", "json")
+        return json.loads(found.stdout)["data"] if not found.returncode else None
+
+    # -- what sidecars do
+    def ask(self, method, path, token, body=None):
+        """(status, answer) of the ledger."""
+        context = ssl.create_default_context(cafile=str(self.folder / "tls" / "ca.crt"))
+        context.check_hostname = False  # it is asked by its address here, and by its Service's name in a cluster
+        request = urllib.request.Request(f"{self.url}{path}", body, {"authorization": f"Bearer {token}"}, method=method)
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        )
+        try:
+            with opener.open(request, timeout=10) as answer:
+                return answer.status, json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
+
+    def report(self, token, uid, claims, needs=(), rows=()):
+        """(status, answer) of one report of a sidecar's."""
+        seq = self._seq[uid] = self._seq.get(uid, 0) + 1
+        batches = (Batch(seq, tuple(rows), ()),) if rows else ()
+        dispatch = Dispatch(Report(f"{uid}/1", 1, seq, claims, tuple(needs)), batches)
+        return self.ask("POST", "/v1/report", token, encode_dispatch(dispatch))
+
+    def spend(self, token, uid, usd, key="triage"):
+        """A sidecar asks for money, gets it, and says that it was spent: in all so many dollars."""
+        window, nanos, before = f"{BILLING}/{key}|Total|", int(float(usd) * USD), self._spent.get(uid, 0)
+        cost = nanos - before
+        claim = Claim(before, 0, 0, before, 0)
+        status, answer = self.report(token, uid, {window: claim}, [Need(1, cost, cost, (window,), 0.0)])
+        assert status == 200, answer
+        assert answer["reply"]["answers"] == {"1": "granted"}, answer
+        row = UsageRow(29_000_000, "openai", "gpt-5", "gpt-5", "ok", False, 1, 0, 10, 0, 0, 5, 0, cost, cost)
+        status, answer = self.report(token, uid, {window: Claim(nanos, 0, 0, nanos, 0)}, (), [row])
+        self._spent[uid] = nanos
+        return status, answer
+
+    # -- what people see
+    def status(self, name="triage"):
+        """A budget's status; empty before there is one."""
+        return self.api.get("workflowbudget", name, "-n", BILLING).get("status") or {}
+
+    def condition(self, kind, name="triage"):
+        """(status, reason, message) of one condition; None before it is there."""
+        found = [c for c in self.status(name).get("conditions", ()) if c["type"] == kind]
+        return (found[0]["status"], found[0]["reason"], found[0]["message"]) if found else None
+
+    def becomes(self, kind, reason, name="triage"):
+        """Waits for a condition to have a reason; returns its message."""
+        until(
+            lambda: (self.condition(kind, name) or (0, 0))[1] == reason,
+            f"{kind} {reason}: {self.condition(kind, name)}",
+        )
+        return self.condition(kind, name)[2]
+
+
+@pytest.fixture(scope="module")
+def plane(api_server, tmp_path_factory):
+    """A ledger and a controller at work."""
+    from cluster.api_server import free_ports
+
+    found = Plane(api_server, tmp_path_factory.mktemp("plane"))
+    (port,) = free_ports(1)
+    found.port, found.url = port, f"https://localhost:{port}"
+    found.install()
+    found.start_controller()
+    found.start_ledger(port)
+    yield found
+    for process in (found.controller, found.ledger):
+        if process is not None:
+            process.stop()
+
+
+def test_a_budget_is_in_force_soon_after_it_is_applied(plane):
+    """Status says so in its own words, and the printer's columns show the money."""
+    plane.api.apply([budget(), pod("triage-1", "triage")])
+    plane.becomes("Ready", "InForce")
+    plane.becomes("PodsCovered", "AllCovered")
+    shown = plane.api.kubectl("get", "wfb", "triage", "-n", BILLING)
+    assert "10.00" in shown, shown
+
+
+def test_a_pods_own_token_spends_and_status_follows(plane):
+    """A token bound to a pod, reviewed by the API server, is that pod; its dollars reach the status and make an Event."""
+    plane.api.apply([budget("spender"), pod("spender-1", "spender")])
+    plane.becomes("Ready", "InForce", "spender")
+    token = plane.token("spender", BILLING, "default", pod="spender-1")
+    uid = plane.api.get("pod", "spender-1", "-n", BILLING)["metadata"]["uid"]
+    assert plane.spend(token, uid, "6.00", "spender")[0] == 200
+    until(lambda: plane.status("spender").get("spentUSD") == "6.00", "the money in the status")
+    assert plane.status("spender")["stage"] == "Warn"
+    events = until(
+        lambda: plane.api.get("events", "-n", BILLING, "--field-selector=reason=StageWarn")["items"], "an Event"
+    )
+    assert [e["message"] for e in events] == ["Total: 6.00 of 10.00 USD are spent, stage Warn begins."]
+    assert plane.spend(token, uid, "10.00", "spender")[0] == 200
+    message = plane.becomes("WithinBudget", "Exhausted", "spender")
+    assert message == "Total: 10.00 of 10.00 USD are spent, until the limit is raised."
+
+
+def test_who_is_nobody_is_told_so(plane):
+    """No token, another audience's, one of no pod, one of a pod that is gone, and another pod's name: each is refused."""
+    plane.api.apply([pod("gone-1", "gone"), pod("here-1", "here")])
+    gone = plane.token("gone", BILLING, "default", pod="gone-1")
+    here = plane.token("here", BILLING, "default", pod="here-1")
+    other = plane.token("other", BILLING, "default", pod="here-1", audience="other")
+    unbound = plane.token("unbound", BILLING, "default")
+    plane.api.kubectl("delete", "pod", "gone-1", "-n", BILLING, "--force", "--grace-period=0")
+    for token in ("", "guess", gone, other, unbound):
+        assert plane.ask("GET", "/v1/scope", token)[0] == 401
+    assert plane.report(here, "uid-of-another", {})[0] == 403
+    assert plane.ask("GET", "/v1/summary", here)[0] == 403
+    assert plane.ask("PUT", "/v1/budgets", here, b"{}")[0] == 403
+
+
+def test_a_broken_edit_is_said_and_changes_nothing(plane):
+    """What the schema lets through and the ledger cannot do yet shows in Ready; what was in force stays in force."""
+    plane.api.apply(budget("edited"))
+    plane.becomes("Ready", "InForce", "edited")
+    plane.api.apply(budget("edited", usd="99.00", onExhausted={"action": "Throttle", "usdPerHour": "1.00"}))
+    assert "what was in force before stays in force" in plane.becomes("Ready", "NotYetAvailable", "edited")
+    assert plane.status("edited")["limitUSD"] == "10.00"
+
+
+def test_a_typo_in_a_label_is_pointed_at(plane):
+    """A budget that matches no pod names the pod that it almost matches."""
+    plane.api.apply([budget("invoices"), pod("invoices-1", "invoicse")])
+    message = plane.becomes("PodsCovered", "NoPods", "invoices")
+    assert "aifinops.dev/workflow=invoicse, the budget selects aifinops.dev/workflow=invoices" in message
+
+
+def test_a_controller_that_was_killed_goes_on_where_it_was(plane):
+    """Killed without a word, and started anew: budgets of meanwhile are in force, no Event comes twice, no finalizer holds."""
+    plane.controller.kill()
+    plane.api.apply([budget("meanwhile"), pod("meanwhile-1", "meanwhile", version="")])
+    plane.api.kubectl("delete", "wfb", "edited", "-n", BILLING, "--timeout=10s")
+    before = len(plane.api.get("events", "-n", BILLING)["items"])
+    plane.start_controller()
+    plane.becomes("Ready", "InForce", "meanwhile")
+    plane.becomes("PodsCovered", "Uncovered", "meanwhile")
+    assert len(plane.api.get("events", "-n", BILLING)["items"]) == before
+    for item in plane.api.get("wfb", "-n", BILLING)["items"]:
+        assert "finalizers" not in item["metadata"]
+        assert "annotations" not in item["metadata"]
+
+
+def test_a_ledger_that_is_away_is_said_and_its_return_needs_nobody(plane):
+    """Numbers stay as they were, conditions say that they are old; the ledger comes back and all is as before."""
+    plane.ledger.stop()
+    plane.becomes("Ready", "LedgerAway", "spender")
+    assert plane.status("spender")["spentUSD"] == "10.00"
+    plane.start_ledger(plane.port)
+    plane.becomes("Ready", "InForce", "spender")
+    plane.becomes("WithinBudget", "Exhausted", "spender")
