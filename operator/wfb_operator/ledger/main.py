@@ -14,13 +14,13 @@ from typing import NoReturn
 from aiohttp import web
 
 from wfb_core.fields import BudgetErrors
+from wfb_operator.certificates.serving import ServingCertificate
 from wfb_operator.ledger.cluster import ClusterAwayError
 from wfb_operator.ledger.http import LedgerHttp
 from wfb_operator.ledger.identities import token_sha256
 from wfb_operator.ledger.lock import DirectoryLock, InUseError
 from wfb_operator.ledger.reviews import Accounts, TokenReviews
 from wfb_operator.ledger.service import LedgerService
-from wfb_operator.ledger.serving_certificate import ServingCertificate
 from wfb_operator.ledger.store.port import StoreError, StoreRefusedError
 from wfb_operator.ledger.store.sqlite import SqliteStore
 

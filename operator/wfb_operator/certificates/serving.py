@@ -1,4 +1,4 @@
-"""The certificate that the ledger serves: read again when its files change, without an end to any connection."""
+"""The certificate that a server of ours shows: read again when its files change, without an end to any connection."""
 
 import asyncio
 import logging
