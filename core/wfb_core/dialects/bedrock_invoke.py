@@ -158,6 +158,9 @@ class BedrockInvoke:
             ),
             input_bytes=tally.size,
             messages=tally.messages,
+            inputs=max(
+                1, *(len(found) for name in ("texts", "images") if isinstance(found := document.get(name), list))
+            ),
             tools=tally.tools,
             media=tuple(tally.media),
             hidden_input=tuple(tally.hidden),

@@ -92,6 +92,7 @@ class Ollama:
             cap=cap if cap is not None and cap > 0 and operation in STREAMED else None,  # -1 and -2 are no bounds
             input_bytes=tally.size,
             messages=tally.messages,
+            inputs=len(inputs) if isinstance(inputs, list) and inputs else 1,
             tools=tally.tools,
             media=tuple(tally.media),
             hidden_input=tuple(tally.hidden),

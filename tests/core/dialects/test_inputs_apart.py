@@ -31,6 +31,8 @@ CALLS = {
         {"requests": [{"custom_id": str(i), "params": CLAUDE} for i in range(3)]},
         3,
     ),
+    "texts of Bedrock": ("bedrock-invoke", "/model/cohere.embed-v4%3A0/invoke", {"texts": ["a", "b", "c"]}, 3),
+    "inputs of Ollama": ("ollama", "/api/embed", {"model": "m", "input": ["a", "b"]}, 2),
     "prompts": ("openai-completions", "/v1/completions", {"model": "m", "prompt": ["a", "b"], "n": 2}, 2),
     "one of each": ("openai-chat", "/v1/chat/completions", {"model": "m", "messages": []}, 1),
 }
