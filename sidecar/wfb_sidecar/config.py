@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,8 @@ class Config:
     state_dir: str
     holder_prefix: str = ""
     """What the name of this holder must begin with: whom the ledger takes the token for."""
+    transparent: str | None = None
+    """Where redirected connections arrive; None where nothing is redirected."""
     proxy: str = "127.0.0.1:0"
     base_url: str = "127.0.0.1:0"
     health: str = "127.0.0.1:0"
@@ -45,6 +48,11 @@ class Config:
     bills_cut_streams_whole: dict[str, bool] = field(default_factory=dict)
     """By provider: whether a stream that its client leaves is billed to its end; overrides the host table."""
     ledger_ca: str | None = None
+    """Roots that the ledger's certificate is verified with: a PEM file's path, or the PEM itself."""
+    trust_dir: str | None = None
+    """Where the files go that other containers trust the sidecar by; the state's folder where it is left out."""
+    extra_ca: str | None = None
+    """PEM file of roots that join the bundle for others; it may be missing."""
     grace_seconds: float = 25.0
     """How long calls in flight may take to end after SIGTERM."""
 
@@ -63,6 +71,9 @@ _KINDS = {
     "holder_prefix": _Kind((str,), "a prefix: write a string"),
     "upstream_ca": _PATH,
     "ledger_ca": _PATH,
+    "trust_dir": _PATH,
+    "extra_ca": _PATH,
+    "transparent": _Kind((str, type(None)), "an address: write host:port"),
     "hosts": _PATH,
     "upstream_proxy": _Kind((str, type(None)), "a proxy: write http://host:port"),
     "connect_to": _Kind((dict,), 'a table of addresses: write {"host:port": "host:port"}'),
@@ -90,6 +101,18 @@ def read_config(path: str) -> Config:
     return parse_config(doc, path)
 
 
+def config_from_environment(name: str) -> Config:
+    """Reads the JSON of an environment variable; raises ConfigError."""
+    text = os.environ.get(name)
+    if text is None:
+        raise ConfigError(f"the environment has no {name}")
+    try:
+        doc = json.loads(text)
+    except ValueError as e:
+        raise ConfigError(f"{name}: {e}") from e
+    return parse_config(doc, name)
+
+
 def parse_config(doc: Any, where: str = "config") -> Config:
     """Checks a parsed document; raises ConfigError."""
     if not isinstance(doc, dict):
@@ -106,8 +129,8 @@ def parse_config(doc: Any, where: str = "config") -> Config:
     for name, kind in _KINDS.items():
         if name in values and not (isinstance(values[name], kind.types) and kind.sound(values[name])):
             raise ConfigError(f"{where}: {name}: {values[name]!r} is not {kind.text}")
-    for name in ("proxy", "base_url", "health"):
-        if name in values:
+    for name in ("proxy", "base_url", "health", "transparent"):
+        if values.get(name) is not None:
             parse_address(values[name], f"{where}: {name}")
     for source, target in values.get("connect_to", {}).items():
         parse_address(source, f"{where}: connect_to")

@@ -2,8 +2,9 @@
 
 A provider's host is relayed; everything else is spliced.
 
-An explicit proxy learns the destination from CONNECT, a base-url listener from the path; a transparent listener would
-learn it from the socket, and join at `_decide`.
+An explicit proxy learns the destination from CONNECT, a base-url listener from the path, and a transparent listener from
+the socket. There the name in the hello decides, not the address: whoever asks for a provider by its name reaches that
+provider, found by the pod's own resolver, whatever address was dialled.
 """
 
 import asyncio
@@ -53,7 +54,7 @@ class Door:
         self._sockets: list[socket.socket] = []
 
     async def listen(self, address: str, kind: str) -> str:
-        """Opens a listener (`proxy` or `base-url`) and returns the URL it has; raises OSError."""
+        """Opens a listener (`proxy`, `base-url` or `transparent`) and returns the URL it has; raises OSError."""
         host, port = parse_address(address, kind)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -66,7 +67,8 @@ class Door:
         listener.listen(1024)
         listener.setblocking(False)
         self._sockets.append(listener)
-        serve = {"proxy": self._serve_proxy, "base-url": self._serve_base_url}[kind]
+        ways = {"proxy": self._serve_proxy, "base-url": self._serve_base_url, "transparent": self._serve_transparent}
+        serve = ways[kind]
         self._start(self._accept(listener, serve))
         bound = listener.getsockname()
         shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
@@ -142,23 +144,77 @@ class Door:
         await loop.sock_sendall(client, _ESTABLISHED)
         await self._decide(client, host, port, rest)
 
+    async def _serve_transparent(self, client: socket.socket) -> None:
+        target = original_destination(client)
+        if target is None or target == client.getsockname()[:2]:
+            return  # it was not redirected here: there is nowhere to go
+        await self._decide(client, *target, b"")
+
     # -- the decision
 
     async def _decide(self, client: socket.socket, host: str, port: int, first: bytes) -> None:
         """A provider's host, by its ClientHello or as a plain endpoint, is relayed; anything else is spliced."""
         hello = await _read_hello(client, first)
+        if not hello.data:
+            await self._wait_for_either(client, host, port)
+            return
+        await self._decide_by(client, host, port, hello, None)
+
+    async def _wait_for_either(self, client: socket.socket, host: str, port: int) -> None:
+        """A client that says nothing may wait for its server to speak first, or may only be slow to say hello.
+
+        So the server is connected, and whoever speaks first decides. A provider's server never does.
+        """
+        if find(self._house.hosts, host, port) is not None:
+            await self._decide_by(client, host, port, await _read_hello(client, b"", patience=None), None)
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                upstream = await self._connect(host, port)
+        except (OSError, TimeoutError, UnicodeError):
+            return
+        theirs, ours = (loop.create_task(loop.sock_recv(s, 16384)) for s in (upstream, client))
+        try:
+            await asyncio.wait([theirs, ours], return_when=asyncio.FIRST_COMPLETED)
+            if ours.done() and not theirs.done():
+                await _cancelled(theirs)
+                said = ours.result()
+                if said:
+                    await self._decide_by(client, host, port, await _read_hello(client, said), upstream)
+                return
+            said = theirs.result()
+            await loop.sock_sendall(client, said)
+            if not ours.done():
+                await _cancelled(ours)
+            elif first := ours.result():
+                await loop.sock_sendall(upstream, first)
+            self._house.metrics.passed.labels("server-first").inc()
+            if said:
+                self._house.metrics.passed_bytes.inc(await splice_both(client, upstream))
+        finally:
+            theirs.cancel()
+            ours.cancel()
+            upstream.close()
+
+    async def _decide_by(
+        self, client: socket.socket, host: str, port: int, hello: Hello, upstream: socket.socket | None
+    ) -> None:
+        """The decision on a client's first words; `upstream` is a connection to the destination, where there is one."""
         if not hello.tls:
             if find(self._house.hosts, host, port) is not None and hello.data:
                 self._house.metrics.intercepted.inc()
                 await self._relay(client, hello.data, (host, port), client_tls=False)
             else:
-                await self._splice(client, host, port, hello.data, "not-tls")
+                await self._splice(client, host, port, hello.data, "not-tls", upstream=upstream)
             return
         name = (hello.name or "").lower().rstrip(".") or host
         if find(self._house.hosts, name, port) is None:
             kind = "no-name" if hello.name is None and _is_address(host) else "foreign"
-            await self._splice(client, host, port, hello.data, kind)
+            await self._splice(client, host, port, hello.data, kind, upstream=upstream)
             return
+        if upstream is not None:
+            upstream.close()
         self._house.metrics.intercepted.inc()
         await self._relay(client, hello.data, (name, port), client_tls=True)
 
@@ -186,13 +242,21 @@ class Door:
             transport.close()
 
     async def _splice(
-        self, client: socket.socket, host: str, port: int, data: bytes, kind: str, *, answer: bool = False
+        self,
+        client: socket.socket,
+        host: str,
+        port: int,
+        data: bytes,
+        kind: str,
+        *,
+        answer: bool = False,
+        upstream: socket.socket | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._house.metrics.passed.labels(kind).inc()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                upstream = await self._connect(host, port)
+                upstream = upstream or await self._connect(host, port)
         except (OSError, TimeoutError, UnicodeError):  # a name that cannot be one is not reached either
             if answer:
                 await loop.sock_sendall(client, _UNREACHABLE)
@@ -262,11 +326,34 @@ async def _read_head(s: socket.socket) -> tuple[bytes, bytes]:
     return head + b"\r\n\r\n", rest
 
 
-async def _read_hello(s: socket.socket, data: bytes) -> Hello:
+async def _cancelled(task: "asyncio.Task[bytes]") -> None:
+    """Waits until a read that is no longer wanted has let go of its socket."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+_SO_ORIGINAL_DST = 80
+"""linux/netfilter_ipv4.h, and IP6T_SO_ORIGINAL_DST of netfilter_ipv6/ip6_tables.h."""
+
+
+def original_destination(s: socket.socket) -> tuple[str, int] | None:
+    """(address, port) that a connection was made to before netfilter redirected it; None where it was not redirected."""
+    try:
+        if s.family == socket.AF_INET6:
+            raw = s.getsockopt(socket.IPPROTO_IPV6, _SO_ORIGINAL_DST, 28)
+            return socket.inet_ntop(socket.AF_INET6, raw[8:24]), int.from_bytes(raw[2:4])
+        raw = s.getsockopt(socket.SOL_IP, _SO_ORIGINAL_DST, 16)
+    except OSError:
+        return None
+    return socket.inet_ntop(socket.AF_INET, raw[4:8]), int.from_bytes(raw[2:4])
+
+
+async def _read_hello(s: socket.socket, data: bytes, patience: float | None = HELLO_SECONDS) -> Hello:
     """The client's first bytes up to a whole ClientHello; not TLS, silent or oversized is told by what came."""
     loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(HELLO_SECONDS):
+        async with asyncio.timeout(patience):
             while True:
                 if data:
                     if data[0] != 0x16:

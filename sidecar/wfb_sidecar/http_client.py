@@ -72,10 +72,11 @@ class _Connection:
 class HttpClient:
     """Requests to one server."""
 
-    def __init__(self, url: str, ca_file: str | None = None) -> None:
+    def __init__(self, url: str, ca: str | None = None) -> None:
         """`url`: http or https, perhaps with a path before all others; the server's chain and name are verified.
 
-        Raises ValueError for a URL that is none, OSError for a CA file that cannot be read.
+        `ca`: a PEM file's path or the PEM itself; None trusts the system's roots. Raises ValueError for a URL that is
+        none, OSError for a file or a PEM that cannot be read.
         """
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -83,7 +84,7 @@ class HttpClient:
         self._host, self._authority = parts.hostname, parts.netloc.rpartition("@")[2]
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._before = parts.path.rstrip("/")
-        self._ssl = ssl.create_default_context(cafile=ca_file) if parts.scheme == "https" else None
+        self._ssl = _context(ca) if parts.scheme == "https" else None
         self._idle: list[_Connection] = []
 
     async def request(
@@ -125,3 +126,9 @@ class HttpClient:
         """Closes the kept connections."""
         while self._idle:
             self._idle.pop().close()
+
+
+def _context(ca: str | None) -> ssl.SSLContext:
+    if ca is not None and ca.lstrip().startswith("-----BEGIN"):
+        return ssl.create_default_context(cadata=ca)
+    return ssl.create_default_context(cafile=ca)

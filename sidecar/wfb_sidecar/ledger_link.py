@@ -15,12 +15,12 @@ class LedgerLinkError(Exception):
 class LedgerLink:
     """One connection pool to one ledger."""
 
-    def __init__(self, url: str, token_file: str, ca_file: str | None = None) -> None:
-        """Raises ValueError for a URL that is none, OSError for a CA file that cannot be read."""
+    def __init__(self, url: str, token_file: str, ca: str | None = None) -> None:
+        """Raises ValueError for a URL that is none, OSError for roots that cannot be read."""
         self._token_file = token_file
         try:
             # Its variables are not read: the ledger is never reached through the proxy that applications use.
-            self._client = HttpClient(url, ca_file)
+            self._client = HttpClient(url, ca)
         except ValueError as e:
             raise ValueError(f"ledger_url: {e}") from e
 

@@ -25,7 +25,7 @@ from wfb_sidecar.body_gate import BodyGate
 from wfb_sidecar.calls import Calls
 from wfb_sidecar.certificates import Certificates
 from wfb_sidecar.clock import LedgerClock
-from wfb_sidecar.config import Config, ConfigError, parse_address, parse_proxy, read_config
+from wfb_sidecar.config import Config, ConfigError, config_from_environment, parse_address, parse_proxy, read_config
 from wfb_sidecar.door import Door
 from wfb_sidecar.health import Health
 from wfb_sidecar.heap import Heap
@@ -38,7 +38,7 @@ from wfb_sidecar.relay import make_options
 from wfb_sidecar.scope import Scope
 from wfb_sidecar.scope_watch import ScopeWatch
 from wfb_sidecar.till import Till
-from wfb_sidecar.trust import system_roots, write_trust
+from wfb_sidecar.trust import system_roots, write_java_truststore, write_trust
 from wfb_sidecar.upstream_tls import UpstreamTls
 from wfb_sidecar.wallet_file import WalletFile, WalletFileDamagedError
 
@@ -71,7 +71,7 @@ class Sidecar:
             with open(config.upstream_ca, "rb") as f:
                 extra = f.read()
         authority = open_authority(config.state_dir, constraint_names(self.hosts), datetime.datetime.now(datetime.UTC))
-        self.lone_root, self.bundle = write_trust(config.state_dir, authority.root_pem, extra)
+        self.lone_root, self.bundle = self._write_trust(authority.root_pem, extra)
         self.link = LedgerLink(config.ledger_url, config.token_file, config.ledger_ca)
         self.outbox = Outbox(os.path.join(config.state_dir, "journal"))
         self.till = Till(self._open_wallet(), self.clock, self.link, self.outbox)
@@ -94,6 +94,17 @@ class Sidecar:
         self.door = Door(self.house)
         self.health = Health(self.metrics, self._missing, self._refresh)
         self._watching: asyncio.Task[None] | None = None
+
+    def _write_trust(self, root_pem: bytes, extra: bytes) -> tuple[str, str]:
+        """The files that other containers trust the sidecar by."""
+        if self.config.trust_dir is None:
+            return write_trust(self.config.state_dir, root_pem, extra)
+        if self.config.extra_ca and os.path.isfile(self.config.extra_ca):
+            with open(self.config.extra_ca, "rb") as f:
+                extra = extra + b"\n" + f.read()
+        lone, bundle = write_trust(self.config.trust_dir, root_pem, extra)
+        write_java_truststore(self.config.trust_dir, bundle)
+        return lone, bundle
 
     def _open_wallet(self) -> Wallet:
         file = WalletFile(os.path.join(self.config.state_dir, "wallet"))
@@ -129,6 +140,12 @@ class Sidecar:
     async def start(self) -> dict[str, object]:
         """Opens the doors and begins to report; returns what is said when ready. Raises OSError."""
         try:
+            if self.config.transparent:
+                await self.door.listen(self.config.transparent, "transparent")
+                host, port = parse_address(self.config.transparent, "transparent")
+                if host == "127.0.0.1" and port:  # a redirected IPv6 connection arrives at ::1
+                    with contextlib.suppress(OSError):  # where there is no IPv6, none is redirected
+                        await self.door.listen(f"[::1]:{port}", "transparent")
             ready = {
                 "pid": os.getpid(),
                 "proxy": await self.door.listen(self.config.proxy, "proxy"),
@@ -196,7 +213,9 @@ class Sidecar:
 def main() -> None:
     """Entry point of `wfb-sidecar`; exit status 2 for a configuration or state that cannot be used."""
     parser = argparse.ArgumentParser("wfb-sidecar", description="The egress sidecar of the Workflow Budget Operator.")
-    parser.add_argument("--config", required=True, help="JSON file: ledger_url, token_file, state_dir and more")
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument("--config", help="JSON file: ledger_url, token_file, state_dir and more")
+    given.add_argument("--config-env", metavar="NAME", help="the same JSON in an environment variable")
     args = parser.parse_args()
     handler = logging.StreamHandler()
     handler.setFormatter(DiscreetFormatter("wfb-sidecar: %(levelname)s %(message)s"))
@@ -204,7 +223,7 @@ def main() -> None:
     logging.getLogger("mitmproxy").setLevel(logging.CRITICAL)
     sys.setswitchinterval(0.05)
     try:
-        config = read_config(args.config)
+        config = read_config(args.config) if args.config else config_from_environment(args.config_env)
     except ConfigError as e:
         sys.exit(_fail(str(e)))
     # mitmproxy makes its tasks eager where asyncio offers it, and uvloop's tasks cannot be.

@@ -35,7 +35,8 @@ def sidecar(settings: Settings, annotations: Mapping[str, str], upstream: str) -
         ],
         "ports": [{"name": "wfb-health", "containerPort": names.HEALTH_PORT, "protocol": "TCP"}],
         "startupProbe": {
-            "httpGet": {"path": "/readyz", "port": names.HEALTH_PORT},
+            # Alive is enough: a sidecar that no ledger answers yet refuses calls, and must not keep the pod from starting.
+            "httpGet": {"path": "/healthz", "port": names.HEALTH_PORT},
             "periodSeconds": 1,
             "failureThreshold": STARTUP_SECONDS,
         },

@@ -1,0 +1,117 @@
+"""Redirection: the rules as text, and what real netfilter makes of them in a network namespace of its own."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from wfb_sidecar.redirect.rules import Settings, SettingsError, jumps, rules
+
+HERE = pathlib.Path(__file__).parent
+SETTINGS = Settings(64811, 64802, api_server="10.96.0.1", exclude_cidrs=("10.0.0.0/8", "fd00::/8"))
+V4 = """\
+*nat
+:WFB_OUTPUT - [0:0]
+-A WFB_OUTPUT -m owner --uid-owner 64802 -j RETURN
+-A WFB_OUTPUT -m owner --gid-owner 64802 -j RETURN
+-A WFB_OUTPUT -m mark --mark 0x539/0xfff -j RETURN
+-A WFB_OUTPUT -d 10.96.0.1 -j RETURN
+-A WFB_OUTPUT -d 10.0.0.0/8 -j RETURN
+-A WFB_OUTPUT -o lo -j RETURN
+-A WFB_OUTPUT -d 127.0.0.0/8 -j RETURN
+-A WFB_OUTPUT -p tcp --dport 443 -j REDIRECT --to-ports 64811
+COMMIT
+*filter
+:WFB_GUARD - [0:0]
+-A WFB_GUARD -m owner --uid-owner 64802 -j RETURN
+-A WFB_GUARD -m owner --gid-owner 64802 -j RETURN
+-A WFB_GUARD -m mark --mark 0x539/0xfff -j RETURN
+-A WFB_GUARD -d 10.96.0.1 -j RETURN
+-A WFB_GUARD -d 10.0.0.0/8 -j RETURN
+-A WFB_GUARD -o lo -j RETURN
+-A WFB_GUARD -p udp --dport 443 -j REJECT --reject-with icmp-port-unreachable
+COMMIT
+"""
+
+
+def test_the_rules_in_their_order():
+    """The sidecar's own traffic returns first, exclusions before redirection, and each version gets its own networks."""
+    assert rules(SETTINGS, 4) == V4
+    six = rules(SETTINGS, 6)
+    assert "-d fd00::/8 -j RETURN" in six
+    assert "10." not in six
+    assert "icmp6-port-unreachable" in six
+    assert [chain for _, _, chain in jumps()] == ["WFB_OUTPUT", "WFB_GUARD"]
+
+
+@pytest.mark.parametrize(
+    "bad", [{"to_port": 0}, {"ports": (70000,)}, {"exclude_cidrs": ("ten",)}, {"exclude_ports": (-1,)}]
+)
+def test_settings_that_mean_nothing_are_refused(bad):
+    """One line that names the value and the way out."""
+    with pytest.raises(SettingsError, match="write"):
+        Settings(**{"to_port": 64811, "uid": 64802} | bad)
+
+
+@pytest.fixture(scope="module")
+def seen():
+    """What connections met in a namespace with the real rules."""
+    missing = [name for name in ("unshare", "ip", "iptables", "ip6tables") if shutil.which(name) is None]
+    if os.geteuid() != 0 or missing:
+        why = f"redirection needs root and {', '.join(missing) or 'nothing else'}: run scripts/cluster-packages.sh"
+        if os.environ.get("CI") == "true":
+            pytest.fail(why)
+        pytest.skip(why)
+    command = ["unshare", "--net", "--", sys.executable, str(HERE / "inside.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_it_says_what_it_did_and_doing_it_twice_changes_nothing(seen):
+    """Both versions of IP, one jump however often it ran."""
+    for run in ("first", "second"):
+        code, said = seen[run]
+        assert (code, "IPv4 by " in said, "IPv6 by " in said) == (0, True, True), said
+    assert seen["jumps"] == 1
+
+
+MET = {
+    "before": "nothing",
+    "app": "connected",
+    "app over v6": "connected",
+    "another port": "nothing",
+    "an excluded port": "nothing",
+    "an excluded network": "nothing",
+    "the sidecar": "nothing",
+    "udp": "refused",
+    "udp over v6": "refused",
+    "udp of the sidecar": "nothing",
+    "udp elsewhere": "nothing",
+    "loopback": "refused",
+}
+
+
+@pytest.mark.parametrize(("what", "expected"), MET.items(), ids=MET)
+def test_what_each_connection_meets(seen, what, expected):
+    """Only the application's TCP to 443 is redirected; HTTP/3 is refused at once; the rest goes where it went."""
+    assert seen[what] == expected
+
+
+def test_the_sidecar_learns_where_a_connection_wanted_to_go(seen):
+    """The original destination of both versions of IP."""
+    assert seen["destinations"] == [["192.0.2.50", 443], ["2001:db8::50", 443]]
+
+
+def test_without_the_capability_it_fails_with_the_way_out(seen):
+    """A pod that would run unredirected does not start, and its message names the mode that needs nothing."""
+    code, said = seen["without rights"]
+    assert code == 1
+    assert said.startswith("wfb-redirect: ")
+    assert "NET_ADMIN" in said
+    assert "aifinops.dev/mode=proxy-env" in said
+    assert "\n" not in said
