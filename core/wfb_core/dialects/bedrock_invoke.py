@@ -159,7 +159,7 @@ class BedrockInvoke:
             input_bytes=tally.size,
             messages=tally.messages,
             inputs=max(
-                1, *(len(found) for name in ("texts", "images") if isinstance(found := document.get(name), list))
+                [1, *(len(many) for name in ("texts", "images") if isinstance(many := document.get(name), list))]
             ),
             tools=tally.tools,
             media=tuple(tally.media),
