@@ -11,6 +11,7 @@ from rich.table import Table
 from wfb_operator.cli.tables import PLAIN_WIDTH
 from wfb_operator.doctor.finding import LEVELS, OK, PROBLEM, Finding
 
+_CHECKS = ("installed", "labels", "templates", "pods", "budgets")
 _STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "problem": "red"}
 
 
@@ -28,6 +29,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--injection", action="store_true", help="also try a labelled pod, by a dry run, in the namespace or default"
     )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        choices=(*_CHECKS, "injection"),
+        help="only this check, and what it has to read; may be given more than once",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     parser.set_defaults(run=run)
 
@@ -39,8 +47,9 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         look = Look(args.kubeconfig, args.context)
-        found = examine(look.seen(args.namespace))
-        if args.injection:
+        looks = not args.only or set(args.only) != {"injection"}
+        found = examine(look.seen(args.namespace), args.only) if looks else []
+        if args.injection or "injection" in args.only:
             found.append(look.try_injection(args.namespace or "default"))
     except LookError as error:
         sys.stderr.write(f"wfb: {error}\n")

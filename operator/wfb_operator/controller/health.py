@@ -11,10 +11,12 @@ async def serve(metrics: Metrics, host: str, port: int) -> tuple[web.AppRunner, 
     """Serve ``/healthz`` and ``/metrics``; returns the runner and its URL. Raises OSError."""
 
     async def healthz(_: web.Request) -> web.StreamResponse:
+        """503 once no round was finished for long: the kubelet starts the process anew."""
         problem = metrics.stale(time.time())
         return web.json_response({"ok": not problem, "error": problem}, status=503 if problem else 200)
 
     async def scrape(_: web.Request) -> web.StreamResponse:
+        """For Prometheus."""
         return web.Response(body=metrics.text(), headers={"content-type": "text/plain; version=0.0.4"})
 
     app = web.Application()

@@ -1,6 +1,6 @@
 """The checks: each reads what was seen and yields findings; none asks anything itself."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -126,9 +126,9 @@ CHECKS: Mapping[str, Callable[[Seen], Iterator[Finding]]] = {
 """All checks by name, in the order in which they are told."""
 
 
-def examine(seen: Seen) -> list[Finding]:
-    """Every finding of every check."""
-    return [finding for check in CHECKS.values() for finding in check(seen)]
+def examine(seen: Seen, only: Collection[str] = ()) -> list[Finding]:
+    """Every finding of every check, or of those that are named."""
+    return [found for name, check in CHECKS.items() if not only or name in only for found in check(seen)]
 
 
 def _labelled(seen: Seen) -> Iterator[tuple[Object, str]]:

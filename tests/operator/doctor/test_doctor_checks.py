@@ -3,7 +3,8 @@
 import pytest
 
 from harness.cluster_objects import budget, namespace, pod
-from wfb_operator.doctor.checks import examine
+from wfb_operator.cli import doctor
+from wfb_operator.doctor.checks import CHECKS, examine
 from wfb_operator.doctor.seen import Seen
 
 WEBHOOK = {"webhooks": [{"clientConfig": {"caBundle": "cm9vdA=="}}]}
@@ -131,3 +132,9 @@ def test_what_is_as_it_should_be_is_not_warned_about(one):
     """No finding worse than a note for a cluster in which nothing is wrong."""
     fine = Seen(pods=[one], webhook=WEBHOOK, budgets=[budget(status=condition("Ready", "True"))])
     assert [f for f in examine(fine) if f.level in ("warning", "problem")] == []
+
+
+def test_a_check_by_itself():
+    """Only what was asked for is told; the command's own names are those of the checks."""
+    assert {f.check for f in examine(Seen(pods=[pod(workflow="x")]), ["pods"])} == {"pods"}
+    assert set(doctor._CHECKS) == set(CHECKS)

@@ -1,0 +1,261 @@
+"""The chart: what it renders by its values, that a real API server takes it, and that it asks for no more than it needs."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from cluster import binaries
+from cluster.refusals import NotHereError
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CHART = ROOT / "helm" / "workflow-budget-operator"
+
+
+@pytest.fixture(scope="session")
+def helm():
+    """The program, built once from its pinned module."""
+    try:
+        return str(binaries.find_or_build(["helm"])["helm"])
+    except NotHereError as why:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI needs helm: {why}")
+        pytest.skip(f"no helm: {why}")
+
+
+def run(helm, *arguments):
+    """(status, what was printed) of helm."""
+    done = subprocess.run([helm, *arguments], capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+def render(helm, *values):
+    """The objects of the chart by (kind, name)."""
+    sets = [argument for value in values for argument in ("--set", value)]
+    done = subprocess.run(
+        [helm, "template", "wfb", str(CHART), "-n", "wfb-system", "--kube-version", "1.34.0", *sets],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    found = [d for d in yaml.safe_load_all(done.stdout) if d]
+    return {(d["kind"], d["metadata"]["name"]): d for d in found}
+
+
+def pods(objects):
+    """(name, pod's spec) of everything that makes pods, the test's pod included."""
+    for (kind, name), found in objects.items():
+        if kind in ("Deployment", "StatefulSet"):
+            yield name, found["spec"]["template"]["spec"]
+        elif kind == "Pod":
+            yield name, found["spec"]
+
+
+def test_it_passes_helms_own_check(helm):
+    """Helm lint, strictly."""
+    status, said = run(helm, "lint", "--strict", str(CHART))
+    assert status == 0, said
+
+
+def test_the_kinds_are_those_of_the_project():
+    """What the chart carries is byte for byte what crds/ holds."""
+    ours = {p.name: p.read_bytes() for p in (ROOT / "crds").glob("*.yaml")}
+    assert {p.name: p.read_bytes() for p in (CHART / "files" / "crds").glob("*.yaml")} == ours
+
+
+def test_every_value_is_described():
+    """The schema describes each value that values.yaml has, and nothing is a value that the schema does not know."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    def walk(values, described, path):
+        assert described.get("description") or path == "", path
+        if isinstance(values, dict) and described.get("properties"):
+            for name, value in values.items():
+                assert name in described["properties"], f"{path}.{name}"
+                walk(value, described["properties"][name], f"{path}.{name}")
+
+    described = schema | {"description": "all"}
+    resources = [p for p in _paths(described) if p.endswith(("requests", "limits"))]
+    assert resources
+    walk(yaml.safe_load((CHART / "values.yaml").read_text()), _filled(described), "")
+
+
+def _paths(node, path=""):
+    for name, below in (node.get("properties") or {}).items():
+        yield f"{path}.{name}"
+        yield from _paths(below, f"{path}.{name}")
+
+
+def _filled(node):
+    """The schema with a description on requests and limits, which Kubernetes describes."""
+    if "properties" in node:
+        node = node | {"properties": {k: _filled(v) for k, v in node["properties"].items()}}
+    return {"description": "of Kubernetes"} | node
+
+
+BAD = {
+    "a typo": ("ledgerr.keepDays=1", "ledgerr"),
+    "a mode that is none": ("sidecar.mode=magic", "value must be one of"),
+    "no replicas": ("injector.replicas=0", "minimum"),
+    "a policy that is none": ("injector.failurePolicy=Maybe", "value must be one of"),
+    "a Secret without its root": ("certificates.source=existingSecret", "webhookCABundle"),
+    "a digest that is none": ("images.sidecar.digest=abc", "does not match pattern"),
+}
+
+
+@pytest.mark.parametrize(("value", "words"), BAD.values(), ids=BAD)
+def test_a_value_that_means_nothing_is_refused(helm, value, words):
+    """At install time, naming the value; nothing is half installed."""
+    status, said = run(helm, "template", "wfb", str(CHART), "--set", value)
+    assert status != 0
+    assert words in said
+
+
+TOGGLES = {
+    "crds.enabled=false": (
+        {
+            ("CustomResourceDefinition", "workflowbudgets.aifinops.dev"),
+            ("CustomResourceDefinition", "clusterworkflowbudgets.aifinops.dev"),
+        },
+        set(),
+    ),
+    "injector.replicas=1": ({("PodDisruptionBudget", "wfb-injector")}, set()),
+    "podDisruptionBudget.enabled=false": ({("PodDisruptionBudget", "wfb-injector")}, set()),
+    "podMonitor.enabled=true": (set(), {("PodMonitor", "wfb")}),
+    "networkPolicy.enabled=true": (set(), {("NetworkPolicy", "wfb")}),
+    "certificates.source=certManager": (
+        set(),
+        {
+            ("Certificate", "wfb-ca"),
+            ("Certificate", "wfb-injector"),
+            ("Certificate", "wfb-ledger"),
+            ("Issuer", "wfb-ca"),
+            ("Issuer", "wfb-self-signed"),
+        },
+    ),
+    "certificates.source=certManager,certificates.certManager.issuerRef.name=own": (
+        set(),
+        {("Certificate", "wfb-injector"), ("Certificate", "wfb-ledger")},
+    ),
+}
+
+
+@pytest.mark.parametrize(("value", "change"), TOGGLES.items(), ids=TOGGLES)
+def test_a_toggle_adds_or_takes_just_its_objects(helm, value, change):
+    """Everything else is there with and without it."""
+    before, after = render(helm), render(helm, value)
+    assert (before.keys() - after.keys(), after.keys() - before.keys()) == change
+
+
+def test_kinds_are_kept_unless_told(helm):
+    """Uninstalling deletes no budget."""
+    name = ("CustomResourceDefinition", "workflowbudgets.aifinops.dev")
+    assert render(helm)[name]["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert "helm.sh/resource-policy" not in (render(helm, "crds.keep=false")[name]["metadata"].get("annotations") or {})
+
+
+def test_every_container_is_restricted(helm):
+    """Pod Security restricted, a root file system that is read-only, and bounds on what it takes."""
+    seen = 0
+    for name, spec in pods(render(helm)):
+        assert spec["securityContext"]["runAsNonRoot"] is True, name
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in spec["containers"]:
+            seen += 1
+            security = container["securityContext"]
+            assert security == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            if name != "wfb-test":
+                assert {"requests", "limits"} <= container["resources"].keys()
+                assert "livenessProbe" in container
+    assert seen == 4
+
+
+def test_our_own_pods_are_never_injected(helm):
+    """Neither by label nor by namespace: an injector that waits for itself never starts."""
+    objects = render(helm)
+    hooks = objects["MutatingWebhookConfiguration", "wfb-injector"]["webhooks"]
+    for hook in hooks:
+        (excluded,) = [e["values"] for e in hook["namespaceSelector"]["matchExpressions"] if e["operator"] == "NotIn"]
+        assert {"kube-system", "kube-node-lease", "wfb-system"} <= set(excluded)
+        assert (hook["failurePolicy"], hook["timeoutSeconds"], hook["reinvocationPolicy"]) == ("Fail", 5, "IfNeeded")
+    for found in objects.values():
+        if found["kind"] in ("Deployment", "StatefulSet"):
+            assert found["spec"]["template"]["metadata"]["labels"]["aifinops.dev/inject"] == "false"
+
+
+def rights(objects, name):
+    """What a ClusterRole allows, as "verb group/resource"."""
+    return {
+        f"{verb} {group}/{resource}" + (f" {','.join(rule['resourceNames'])}" if rule.get("resourceNames") else "")
+        for rule in objects["ClusterRole", name]["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def test_rights_are_these_and_no_others(helm):
+    """The ledger reads, the controller writes status and Events, the injector reads namespaces; nobody reads Secrets of others."""
+    objects = render(helm)
+    assert rights(objects, "wfb-ledger") == {
+        "create authentication.k8s.io/tokenreviews",
+        "get /pods",
+        "get /namespaces",
+        "get apps/replicasets",
+        "get batch/jobs",
+    }
+    assert rights(objects, "wfb-injector") == {"get /namespaces", "create /events"}
+    budgets = ("workflowbudgets", "clusterworkflowbudgets")
+    assert rights(objects, "wfb-controller") == {
+        *(f"{verb} aifinops.dev/{kind}" for verb in ("get", "list", "watch") for kind in budgets),
+        *(f"patch aifinops.dev/{kind}/status" for kind in budgets),
+        *(f"{verb} /{kind}" for verb in ("get", "list", "watch") for kind in ("pods", "namespaces")),
+        "create /events",
+        *(f"{verb} apiextensions.k8s.io/customresourcedefinitions" for verb in ("get", "list", "watch")),
+        *(
+            f"{verb} admissionregistration.k8s.io/mutatingwebhookconfigurations wfb-injector"
+            for verb in ("get", "patch")
+        ),
+    }
+    for name in ("certManager", "existingSecret"):
+        more = ["certificates.webhookCABundle=cm9vdA=="] if name == "existingSecret" else []
+        without = render(helm, f"certificates.source={name}", *more)
+        assert not any("mutatingwebhook" in right for right in rights(without, "wfb-controller"))
+        verbs = {verb for rule in without["Role", "wfb-certificates"]["rules"] for verb in rule["verbs"]}
+        assert verbs == {"get"}
+
+
+def test_a_real_api_server_takes_all_of_it(helm, api_server):
+    """Every object of the default render is valid, by a dry run with strict fields."""
+    objects = [o for o in render(helm).values() if "helm.sh/hook" not in (o["metadata"].get("annotations") or {})]
+    api_server.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "wfb-system"}})
+    api_server.apply(objects, "--dry-run=server")
+
+
+def test_command_lines_are_those_that_the_programs_know(helm):
+    """Each argument that the chart passes is one of the program's own options."""
+    for name, spec in pods(render(helm)):
+        program, *arguments = spec["containers"][0]["args"]
+        module = {
+            "wfb-ledger": "wfb_operator.ledger.main",
+            "wfb-controller": "wfb_operator.controller.main",
+            "wfb-injector": "wfb_operator.injector.main",
+            "wfb": "wfb_operator.cli.main",
+        }[program]
+        help_of = [a for a in arguments if not a.startswith("-")][:1]
+        done = subprocess.run(
+            [sys.executable, "-m", module, *help_of, "--help"], capture_output=True, text=True, check=True
+        )
+        for argument in arguments:
+            if argument.startswith("--"):
+                assert argument.partition("=")[0] in done.stdout, (name, argument)
