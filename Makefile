@@ -20,6 +20,7 @@ demo: $(STAMP) ## real SDK agents spend against budgets on this machine and are 
 	@$(BIN)/python tests/demo
 
 test: $(STAMP) lint ## every check: lint, types, layers, tests
+	@[ "$$(id -u)" -ne 0 ] || scripts/cluster-packages.sh iproute2 iptables util-linux || true
 	@$(BIN)/python tests/cluster/build.py
 	@$(BIN)/python -m pytest
 

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Installs what tests/cluster needs of the system, as far as it is missing, and prints what it installed. Debian and Ubuntu, as root.
+# Installs what tests/cluster needs of the system, or the packages that are named, as far as they are missing, and prints
+# what it installed. Debian and Ubuntu, as root.
 set -eu
-packages="buildah conntrack containerd containernetworking-plugins debootstrap iproute2 ipset iptables runc util-linux"
+packages="${*:-buildah conntrack containerd containernetworking-plugins debootstrap iproute2 ipset iptables runc util-linux}"
 
 missing=""
 for package in $packages; do

@@ -1,6 +1,6 @@
 """Builds a cluster's programs ahead of the tests, a line for each, so that nobody waits in silence.
 
-Run: python tests/cluster/build.py [NAME …]; without names, what an API server takes. What cannot be built is said, and
+Run: python tests/cluster/build.py [NAME …]; without names, what the tests ask for. What cannot be built is said, and
 left to the tests to judge.
 """
 
@@ -16,7 +16,7 @@ from cluster.refusals import NotHereError
 def main(names: list[str]) -> None:
     """Builds the programs of these names."""
     try:
-        find_or_build(names or API_SERVER, lambda line: print(line, flush=True))
+        find_or_build(names or (*API_SERVER, "helm"), lambda line: print(line, flush=True))
     except NotHereError as why:
         print(f"no real Kubernetes here: {why}", flush=True)
 
