@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format lock bench-bounds bench-meter bench-overshoot bench-proxy bench-soak clean
+.PHONY: help setup demo test lint format lock images bench-bounds bench-meter bench-overshoot bench-proxy bench-soak clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -54,6 +54,13 @@ lock: $(STAMP) ## resolve the dependencies anew; hashes, no addresses
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 	  --python-version 3.12 --extra sidecar --extra operator --group dev --custom-compile-command 'make lock' \
 	  pyproject.toml -o requirements.lock
+	@for part in operator sidecar; do \
+	  $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
+	    --python-version 3.12 --extra $$part --custom-compile-command 'make lock' pyproject.toml -o $$part/requirements.lock; \
+	done
+
+images: $(STAMP) ## the two container images, by buildah or BUILDER=docker
+	@PYTHON=$(BIN)/python scripts/images.sh
 
 clean: ## what set-up and tests left behind, except the lock
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
