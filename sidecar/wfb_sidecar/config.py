@@ -52,7 +52,7 @@ class Config:
     trust_dir: str | None = None
     """Where the files go that other containers trust the sidecar by; the state's folder where it is left out."""
     extra_ca: str | None = None
-    """PEM file of roots that join the bundle for others; it may be missing."""
+    """As `upstream_ca`, but it may be missing: a ConfigMap that is optional."""
     grace_seconds: float = 25.0
     """How long calls in flight may take to end after SIGTERM."""
 

@@ -66,10 +66,7 @@ class Sidecar:
         self.clock = LedgerClock()
         self.metrics = Metrics()
         self.hosts = provider_hosts(config)
-        extra = b""
-        if config.upstream_ca:
-            with open(config.upstream_ca, "rb") as f:
-                extra = f.read()
+        extra = _extra_roots(config)
         authority = open_authority(config.state_dir, constraint_names(self.hosts), datetime.datetime.now(datetime.UTC))
         self.lone_root, self.bundle = self._write_trust(authority.root_pem, extra)
         self.link = LedgerLink(config.ledger_url, config.token_file, config.ledger_ca)
@@ -99,9 +96,6 @@ class Sidecar:
         """The files that other containers trust the sidecar by."""
         if self.config.trust_dir is None:
             return write_trust(self.config.state_dir, root_pem, extra)
-        if self.config.extra_ca and os.path.isfile(self.config.extra_ca):
-            with open(self.config.extra_ca, "rb") as f:
-                extra = extra + b"\n" + f.read()
         lone, bundle = write_trust(self.config.trust_dir, root_pem, extra)
         write_java_truststore(self.config.trust_dir, bundle)
         return lone, bundle
@@ -208,6 +202,18 @@ class Sidecar:
         self.metrics.in_flight.set(len(self.till.wallet.holds))
         self.metrics.waiting.set(len(self.till.wallet.waiting))
         self.metrics.ledger_silent.set(self.till.wallet.silent(self.clock.now()))
+
+
+def _extra_roots(config: Config) -> bytes:
+    """Roots beside the system's, for what leaves the sidecar and for what trusts it: a company's own, as a rule."""
+    extra = b""
+    if config.upstream_ca:
+        with open(config.upstream_ca, "rb") as f:
+            extra = f.read()
+    if config.extra_ca and os.path.isfile(config.extra_ca):
+        with open(config.extra_ca, "rb") as f:
+            extra += b"\n" + f.read()
+    return extra
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import ssl
 import sys
 import time
@@ -68,6 +69,8 @@ def main(arguments: list[str] | None = None) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     if options.kubeconfig:
         os.environ["KUBECONFIG"] = options.kubeconfig  # Kopf logs in by the official client, which reads it
+    # Kopf names itself by the user otherwise, and a container's user has no name.
+    os.environ.setdefault("POD_ID", socket.gethostname())
     try:
         asyncio.run(_serve(options))
     except (ClusterError, OSError) as error:
@@ -104,9 +107,12 @@ async def _serve(options: argparse.Namespace) -> None:
             stopping.set()
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(watching, *tasks, return_exceptions=True)
+            ended, *_ = await asyncio.gather(watching, *tasks, return_exceptions=True)
             if blind:
-                raise _BlindError("the watches ended by themselves: the log above says why")
+                why = (
+                    f"{type(ended).__name__}: {ended}" if isinstance(ended, BaseException) else "the log above says why"
+                )
+                raise _BlindError(f"the watches ended by themselves: {why}")
     finally:
         await runner.cleanup()
 
