@@ -1,24 +1,20 @@
 """A pod's traffic under redirection, end to end: real netfilter, the real sidecar as its own user, a real SDK."""
 
 import json
-import os
 import pathlib
-import shutil
 import subprocess
 import sys
 
 import pytest
 
+from harness.namespaces import missing
+
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
     """What an application met in a network namespace with the sidecar beside it."""
-    needed = ("unshare", "nsenter", "setpriv", "ip", "iptables", "ip6tables", "mount")
-    missing = [name for name in needed if shutil.which(name) is None]
-    if os.geteuid() != 0 or missing:
-        pytest.skip(
-            f"redirection needs root and {', '.join(missing) or 'nothing else'}: run scripts/cluster-packages.sh"
-        )
+    if why := missing():
+        pytest.skip(f"redirection is not tried: {why}")
     script = pathlib.Path(__file__).parent / "pod.py"
     folder = tmp_path_factory.mktemp("pod")
     for parent in (folder, *folder.parents[:2]):

@@ -1,14 +1,13 @@
 """Redirection: the rules as text, and what real netfilter makes of them in a network namespace of its own."""
 
 import json
-import os
 import pathlib
-import shutil
 import subprocess
 import sys
 
 import pytest
 
+from harness.namespaces import missing
 from wfb_sidecar.redirect.rules import Settings, SettingsError, jumps, rules
 
 HERE = pathlib.Path(__file__).parent
@@ -60,11 +59,8 @@ def test_settings_that_mean_nothing_are_refused(bad):
 @pytest.fixture(scope="module")
 def seen():
     """What connections met in a namespace with the real rules."""
-    missing = [name for name in ("unshare", "ip", "iptables", "ip6tables") if shutil.which(name) is None]
-    if os.geteuid() != 0 or missing:
-        pytest.skip(
-            f"redirection needs root and {', '.join(missing) or 'nothing else'}: run scripts/cluster-packages.sh"
-        )
+    if why := missing():
+        pytest.skip(f"redirection is not tried: {why}")
     command = ["unshare", "--net", "--", sys.executable, str(HERE / "inside.py")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
