@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from harness.processes import start
-from harness.until import until
+from harness import until as waiting
 from wfb_core.grants import Claim, Need, Report
 from wfb_core.wire import Batch, Dispatch, UsageRow, encode_dispatch
 
@@ -20,6 +20,13 @@ CRDS = Path(__file__).resolve().parents[3] / "crds"
 SYSTEM, BILLING = "wfb-system", "billing"
 USD = 1_000_000_000
 AUDIENCE = "wfb.aifinops.dev"
+PATIENCE = 40.0
+"""Seconds for what takes a second or three: a busy machine is no failure of the controller's."""
+
+
+def until(probe, what):
+    """Waits with more patience than most."""
+    return waiting.until(probe, what, PATIENCE)
 
 
 def account(name, namespace):
