@@ -49,10 +49,6 @@ class Api:
         path.write_bytes(self._server.root)
         return path
 
-    def inside(self, argv: Sequence[str]) -> list[str]:
-        """A command line as it must be run to reach what the API server's network reaches."""
-        return list(argv)
-
     def environment(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
         """What a program that talks to the API inherits: KUBECONFIG, and nothing that sends it elsewhere."""
         kept = {key: value for key, value in os.environ.items() if not re.fullmatch("(?i)(https?|all|no)_proxy", key)}
@@ -67,9 +63,9 @@ class Api:
         timeout: float = 120.0,
         env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a command in its network; raises AssertionError with what it printed unless it succeeds or `check` is off."""
+        """Runs a command that is to talk to it; raises AssertionError with what it printed unless it succeeds or `check` is off."""
         done = subprocess.run(
-            self.inside(argv),
+            list(argv),
             input=input,
             stdin=None if input is not None else subprocess.DEVNULL,
             capture_output=True,
