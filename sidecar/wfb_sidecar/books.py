@@ -66,7 +66,7 @@ class Books:
             details["resetsAt"] = datetime.datetime.fromtimestamp(refusal.resets_at, datetime.UTC).isoformat()
         if refusal.suggested_model:
             details["suggestedModel"] = refusal.suggested_model
-        message = f"{refusal.message}. Decision {decision}."
+        message = f"{refusal.message.removesuffix('.')}. Decision {decision}."
         status, headers, body = dialect.refusal(refusal.reason, message, refusal.status, details, refusal.retry_after)
         return Refused(status, headers, body, refusal.reason, message)
 

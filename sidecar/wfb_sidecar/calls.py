@@ -1,5 +1,7 @@
 """The life of a call in the pod: read, decided, held, forwarded, settled. Every path out of here settles exactly once."""
 
+import asyncio
+import contextlib
 import itertools
 import logging
 from collections.abc import Mapping
@@ -42,6 +44,9 @@ from wfb_sidecar.till import Till
 
 log = logging.getLogger(__name__)
 
+FIRST_WORD_SECONDS = 10.0
+"""How long a call waits for the first word on budgets; the SDKs wait ten minutes for an answer, proxies before us a minute."""
+
 OUTCOMES = {COMPLETE: "ok", CUT: "cut", LEFT: "disconnected", FAILED: "error"}
 
 
@@ -67,6 +72,7 @@ class Calls:
         self._served: dict[tuple[str, str], str] = {}
         self._ids = itertools.count(1)
         self._prices: PriceBook | None = None
+        self._heard = asyncio.Event()
         self.scope: Scope | None = None
         self.in_flight: dict[int, Call] = {}
 
@@ -80,6 +86,18 @@ class Calls:
         """What models cost from now on."""
         self._prices = self._holding.prices = prices
 
+    def hear(self, scope: Scope, prices: PriceBook) -> None:
+        """Which budgets apply from now on, and what models cost; calls that waited for the first word go on."""
+        self.scope, self.prices = scope, prices
+        self._heard.set()
+
+    async def _ready(self) -> bool:
+        # A pod's first call is often made before the ledger has answered its sidecar: it is worth a wait, not an error.
+        if not self._heard.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._heard.wait(), FIRST_WORD_SECONDS)
+        return self.scope is not None and self._prices is not None
+
     # -- admission
 
     async def admit(
@@ -90,7 +108,7 @@ class Calls:
         dialect = DIALECTS[route.dialect]
         provider = route.provider or row.provider
         try:
-            if self.scope is None or self._prices is None:
+            if not await self._ready():
                 return self._books.refuse(dialect, _not_ready(), Entry(provider, ""))
             try:
                 facts, document = dialect.read_request(method, path, headers, body, provider)
@@ -114,7 +132,7 @@ class Calls:
     async def admit_response(self, provider: str, facts: CallFacts) -> Call | Refused:
         """Decides and holds for one response over a socket. Never raises but for cancellation."""
         try:
-            if self.scope is None or self._prices is None:
+            if not await self._ready():
                 return self._books.refuse(SILENT, _not_ready(), Entry(provider, facts.model))
             outcome, _ = await self._admit(provider, SILENT, facts, {}, None)
         except Exception:

@@ -190,7 +190,7 @@ class Sidecar:
         return 0
 
     def _on_scope(self, scope: Scope, prices: PriceBook, rooms: dict[str, tuple[int, int]]) -> None:
-        self.calls.scope, self.calls.prices = scope, prices
+        self.calls.hear(scope, prices)
         self.till.scope, self.till.scope_version = scope, scope.version
         for window, (left, room) in rooms.items():
             self.till.wallet.hear(window, left, room)

@@ -7,6 +7,7 @@ project's own two images are built by that script; ``agents`` holds the clients 
 import fcntl
 import hashlib
 import importlib.metadata
+import inspect
 import os
 import re
 import shutil
@@ -25,7 +26,6 @@ ROOT = HERE.parent.parent
 BASE = "docker.io/library/wfb-tests-base:1"
 AGENTS = "docker.io/wfb-tests/agents:1"
 PREFIX = "docker.io/wfb-tests"
-TAG = "tested"
 PATH = "/opt/python/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CLEAN = ("HOME", "LANG", "TMPDIR", "PIP_CERT", "PIP_INDEX_URL", "PIP_CONFIG_FILE", "PIP_FIND_LINKS", "XDG_CACHE_HOME")
 _PYTHON_LEAVES_OUT = ("test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "__pycache__", "*.a", "site-packages")
@@ -128,7 +128,8 @@ def _go(source: Path, to: Path) -> None:
 def base(tell: binaries.Tell = binaries.quietly) -> layers.Layer:
     """Debian of this machine's suite with this machine's Python, as one layer."""
     suite = _suite()
-    made_of = [suite, sys.version, sys.base_prefix, Path(__file__)]
+    recipe = [inspect.getsource(step) for step in (base, _python, _libraries)]
+    made_of = [suite, sys.version, sys.base_prefix, *recipe]
     with _kept("base", made_of, tell) as (folder, there):
         if not there:
             root = folder / "root"
@@ -174,7 +175,8 @@ def _libraries(programs: Path, root: Path) -> None:
         for needed in re.findall(r"=> (/\S+)", told):
             if needed.startswith(str(programs)) or needed.startswith(sys.base_prefix):
                 continue
-            inside = root / needed.lstrip("/")
+            place = Path(needed).parent.resolve() / Path(needed).name  # /lib is a link, and must stay one in the image
+            inside = root / str(place).lstrip("/")
             if not inside.exists():
                 inside.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(Path(needed).resolve(), inside)
@@ -188,11 +190,19 @@ def _is_elf(path: Path) -> bool:
 # -- the project's own
 
 
+def tag() -> str:
+    """The tag of the project's images: another one for every change, so that an upgrade is one."""
+    return hashlib.sha256(b"".join(map(_bytes, _project_files()))).hexdigest()[:12]
+
+
+def _project_files() -> list[Path]:
+    return _files("core", "operator", "sidecar", "scripts/images.sh", "pyproject.toml", "README.md", "LICENSE")
+
+
 def project(tell: binaries.Tell = binaries.quietly) -> list[Path]:
     """Operator and sidecar, built by scripts/images.sh as for a user, on `base`."""
     lower = base(tell)
-    files = _files("core", "operator", "sidecar", "scripts/images.sh", "pyproject.toml", "README.md", "LICENSE")
-    with _kept("project", [lower.digest, *files], tell) as (folder, there):
+    with _kept("project", [lower.digest, *_project_files()], tell) as (folder, there):
         if not there:
             base_archive = layers.archive(folder / "base.tar", BASE, [lower], {"Env": [f"PATH={PATH}"]})
             storage = cache() / "buildah"
@@ -203,10 +213,10 @@ def project(tell: binaries.Tell = binaries.quietly) -> list[Path]:
             )
             env = {"CONTAINERS_STORAGE_CONF": str(settings), "BUILDAH_ISOLATION": "chroot"}
             _run("buildah", "pull", "-q", f"docker-archive:{base_archive}", env=env)
-            told = {"BASE": BASE, "PREFIX": PREFIX, "TAG": TAG, "BUILD_ARGS": "--pull=never", "PYTHON": sys.executable}
+            told = {"BASE": BASE, "PREFIX": PREFIX, "TAG": tag(), "BUILD_ARGS": "--pull=never", "PYTHON": sys.executable}
             _run("sh", "scripts/images.sh", env={**env, **told})
             for part in ("operator", "sidecar"):
-                name = f"{PREFIX}/{part}:{TAG}"
+                name = f"{PREFIX}/{part}:{tag()}"
                 _run("buildah", "push", "-q", name, f"docker-archive:{folder}/{part}.tar:{name}", env=env)
             _run("buildah", "rmi", "--all", "--force", env=env)
             base_archive.unlink()
@@ -222,7 +232,7 @@ def agents(tell: binaries.Tell = binaries.quietly) -> Path:
     packages = {name: importlib.metadata.version(name) for name in _needed("openai", "anthropic", "grpcio", "websockets")}
     files = _files("tests/cluster/agents", "tests/simulator")
     java = _java()
-    with _kept("agents", [lower.digest, str(sorted(packages.items())), java.name, *files], tell) as (folder, there):
+    with _kept("agents", [lower.digest, inspect.getsource(agents), str(sorted(packages.items())), java.name, *files], tell) as (folder, there):
         if not there:
             root = folder / "root"
             _site_packages(root / "opt" / "agents" / "python", packages)

@@ -51,10 +51,6 @@ class Own(Api):
             command = ["ctr", "-a", str(self.layout.socket), "-n", "k8s.io", "images", "import", str(archive)]
             self.run(self.inside(command), timeout=300)
 
-    def name(self, address: str, hosts: Iterable[str]) -> None:
-        """Lets the cluster's DNS answer for names of the world outside."""
-        self.layout.hosts.write_text(f"{address} {' '.join(hosts)}\n")
-
     def close(self) -> None:
         """Ends every process of it and removes its folder."""
         apart.end(self.processes, self.layout.cgroup)
@@ -83,6 +79,8 @@ def start(folder: Path | None = None, tell: binaries.Tell = binaries.quietly) ->
     if why := missing():
         raise NotHereError(why)
     programs = binaries.find_or_build(PROGRAMS, tell)
+    if folder and folder.exists():
+        shutil.rmtree(folder)
     if folder is None:
         sweep()
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
@@ -200,8 +198,7 @@ def _node(own: Own, given: control_plane.Credentials, programs: dict[str, Path])
     (folder / "containerd" / "config.toml").write_text(parts.containerd(layout))
     (folder / "kubelet.yaml").write_text(parts.kubelet(layout, given))
     (folder / "kube-proxy.yaml").write_text(parts.proxy(_user(own, given, "kube-proxy", "system:kube-proxy")))
-    (folder / "Corefile").write_text(parts.corefile(layout, given))
-    layout.hosts.touch()
+    (folder / "Corefile").write_text(parts.corefile(given))
     processes.start("containerd", ["containerd", f"--config={folder}/containerd/config.toml"])
     version = ["ctr", "-a", str(layout.socket), "version"]
     # The kubelet ends at once where the runtime does not answer yet.

@@ -30,11 +30,6 @@ class Layout:
         return self.folder / "containerd" / "containerd.sock"
 
     @property
-    def hosts(self) -> Path:
-        """CoreDNS's file of names that only this cluster knows."""
-        return self.folder / "hosts"
-
-    @property
     def volumes(self) -> Path:
         """What persistent volumes of pods are made of."""
         return self.folder / "volumes"
@@ -113,18 +108,14 @@ def proxy(kubeconfig: Path) -> str:
     return json.dumps(document, indent=1)
 
 
-def corefile(at: Layout, given: Credentials) -> str:
-    """CoreDNS on the node's address: Services, and the names in `Layout.hosts`. Nothing is asked of the outside."""
+def corefile(given: Credentials) -> str:
+    """CoreDNS on the node's address: Services and pods. Nothing is asked of the outside."""
     return f""".:53 {{
   bind {ADDRESS}
   errors
   kubernetes cluster.local {{
     endpoint https://127.0.0.1:{PORT}
     tls {given.admin.certificate} {given.admin.key} {given.authority.root}
-  }}
-  hosts {at.hosts} {{
-    reload 1s
-    fallthrough
   }}
 }}
 """

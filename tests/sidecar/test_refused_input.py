@@ -4,6 +4,7 @@ import gzip
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -330,19 +331,36 @@ def test_suspending_a_budget_stops_calls_within_a_second(make_bench, client):
     assert http.post(CHAT, json=BODY).status_code == 200
 
 
-def test_before_the_first_scope_calls_are_told_to_come_again(make_bench, client):
-    """A sidecar that has not heard its budgets refuses with 429 and a Retry-After, and is not ready."""
-    bench = make_bench()
+def test_before_the_first_scope_calls_are_told_to_come_again(make_bench, client, monkeypatch):
+    """A sidecar that does not hear its budgets in time refuses with 429 and a Retry-After, and is not ready."""
+    monkeypatch.setattr(calls, "FIRST_WORD_SECONDS", 0.05)
+    sidecar = _deaf(make_bench())
+    answer = client(sidecar).post(CHAT, json=BODY)
+    assert (answer.status_code, _reason(answer)) == (429, "NotReady")
+    assert ".. " not in answer.text
+    health = client(sidecar, proxy=False).get(sidecar.ready["health"] + "/readyz")
+    assert (health.status_code, health.json()["ready"]) == (503, False)
+    sidecar.bench.ledger_back()
+    until(lambda: sidecar.parts.calls.scope is not None, "the scope", deadline=20)
+    assert client(sidecar).post(CHAT, json=BODY).status_code == 200
+
+
+def test_a_call_made_before_the_first_scope_waits_for_it(make_bench, client):
+    """A pod's first call, earlier than the ledger's first word, is held rather than refused: no client has to try again."""
+    sidecar = _deaf(make_bench())
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(client(sidecar).post, CHAT, json=BODY)
+        until(lambda: sidecar.call(lambda: sidecar.parts.calls._heard._waiters), "the call's arrival")
+        sidecar.bench.ledger_back()
+        assert call.result(timeout=20).status_code == 200
+
+
+def _deaf(bench):
+    """A sidecar that no ledger has spoken to."""
     bench.ledger_away()
     sidecar = RunningSidecar(bench, bench.configuration(bench.folder / "sidecar-x" / "state"))
     sidecar.start(wait=False)
-    answer = client(sidecar).post(CHAT, json=BODY)
-    assert (answer.status_code, _reason(answer)) == (429, "NotReady")
-    health = client(sidecar, proxy=False).get(sidecar.ready["health"] + "/readyz")
-    assert (health.status_code, health.json()["ready"]) == (503, False)
-    bench.ledger_back()
-    until(lambda: sidecar.parts.calls.scope is not None, "the scope", deadline=20)
-    assert client(sidecar).post(CHAT, json=BODY).status_code == 200
+    return sidecar
 
 
 # -- our own failures
