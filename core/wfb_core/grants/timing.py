@@ -36,7 +36,7 @@ TIGHT = 3.0
 
 TAU = 30.0
 """Time constant of the decaying sums that measure a holder's pace."""
-SPEND_SECONDS = 120.0
-"""Seconds of spending that a holder wants at hand."""
+SPEND_SECONDS = 240.0
+"""Seconds of spending that a holder wants at hand: two minutes without a ledger, and as much again for a pace that still grows."""
 HOLD_SECONDS = 5.0
 """Seconds of new holds that a holder wants at hand."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import time
 
 import openai
@@ -10,7 +11,11 @@ label, calls, tokens = os.environ["LABEL"], int(os.environ["CALLS"]), os.environ
 client = openai.OpenAI(
     api_key="sk-agent", max_retries=2, default_headers={"x-sim-label": label, "x-sim-output-tokens": tokens}
 )
+told_to_end = []
+signal.signal(signal.SIGTERM, lambda *_: told_to_end.append(True))
 for number in range(calls):
+    if told_to_end:
+        break
     try:
         answer = client.chat.completions.create(
             model=os.environ.get("MODEL", "gpt-4o"),
@@ -26,4 +31,6 @@ for number in range(calls):
         if not os.environ.get("PERSIST"):
             break
     time.sleep(float(os.environ.get("PAUSE", "0")))
-time.sleep(float(os.environ.get("LINGER", "0")))
+end = time.monotonic() + float(os.environ.get("LINGER", "0"))
+while time.monotonic() < end and not told_to_end:
+    time.sleep(0.2)

@@ -1,0 +1,52 @@
+"""The chart's life: upgraded under running sidecars, uninstalled with nothing left hanging, installed again with its books."""
+
+from decimal import Decimal
+
+from cluster import install
+from cluster.workloads import Agent, budget, namespace, said
+from harness.until import until
+
+
+def test_an_upgrade_an_uninstall_and_a_new_install_lose_nothing(cluster, installed, providers, fresh, tmp_path):
+    """An agent calls all the time: no call of it fails while ledger, controller and injectors are replaced; what was spent is
+    known again after uninstall and install, and budgets were never gone."""
+    where = fresh("release")
+    cluster.apply(namespace(where))
+    cluster.apply([providers.roots(where), budget("steady", "500.00", {"workflow": "steady"}, where)])
+    until(lambda: installed.status("steady", where).get("conditions"), "the budget in force", 30)
+    env = (("PAUSE", "0.2"), ("PERSIST", "yes"), ("TOKENS", "5"), ("LABEL", fresh("upgraded")))
+    cluster.apply(Agent("openai-python", "steady", providers, calls=100_000, env=env).pod("steady", where))
+    cluster.kubectl("wait", "-n", where, "pod/steady", "--for=condition=Ready", "--timeout=60s")
+    until(lambda: _statuses(cluster, where).count(200) > 5, "calls", 30)
+
+    changed = install.values(commonLabels={"upgraded": fresh("yes")})
+    changed["ledger"]["keepDays"] = 399
+    changed["injector"]["replicas"] = 1
+    install.upgrade(cluster, tmp_path, changed)
+    installed.wait()
+    made = _statuses(cluster, where).count(200)
+    until(lambda: _statuses(cluster, where).count(200) > made + 20, "calls after the upgrade", 30)
+    assert set(_statuses(cluster, where)) == {200}
+
+    cluster.kubectl("delete", "pod", "-n", where, "steady")
+    billed = providers.usd(fresh("upgraded"))
+    until(lambda: _spent(installed, where) == billed, "the books", 30)
+    install.helm(cluster, "uninstall", "wfb", "--wait", "--timeout", "120s")
+    assert cluster.get("wfb", "steady", "-n", where)["status"]["spentUSD"] == str(_spent(installed, where))
+    unlabelled = fresh("after")
+    cluster.apply(namespace(unlabelled))
+    cluster.kubectl("run", "plain", "-n", unlabelled, "--image=x", "--image-pull-policy=Never")
+    cluster.kubectl("delete", "namespace", unlabelled, "--timeout=60s", timeout=90)
+
+    cluster.kubectl("patch", "wfb", "steady", "-n", where, "--subresource=status", "--type=merge", "-p", '{"status":null}')
+    install.upgrade(cluster, tmp_path, install.values())
+    installed.wait()
+    until(lambda: _spent(installed, where) == billed, "the books of the old release", 60)
+
+
+def _statuses(cluster, where):
+    return [one["status"] for one in said(cluster.kubectl("logs", "-n", where, "steady", "-c", "agent"))]
+
+
+def _spent(installed, where):
+    return Decimal(installed.status("steady", where).get("spentUSD", "-1"))
