@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format lock images bench-bounds bench-meter bench-overshoot bench-proxy bench-soak clean
+.PHONY: help setup demo test lint format lock images bench-bounds bench-meter bench-overshoot bench-proxy bench-soak clean cluster cluster-down
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -20,7 +20,7 @@ demo: $(STAMP) ## real SDK agents spend against budgets on this machine and are 
 	@$(BIN)/python tests/demo
 
 test: $(STAMP) lint ## every check: lint, types, layers, tests
-	@[ "$$(id -u)" -ne 0 ] || scripts/cluster-packages.sh iproute2 iptables util-linux || true
+	@[ "$$(id -u)" -ne 0 ] || scripts/cluster-packages.sh || true
 	@$(BIN)/python tests/cluster/build.py
 	@$(BIN)/python -m pytest
 
@@ -58,6 +58,13 @@ lock: $(STAMP) ## resolve the dependencies anew; hashes, no addresses
 	  $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 	    --python-version 3.12 --extra $$part --custom-compile-command 'make lock' pyproject.toml -o $$part/requirements.lock; \
 	done
+
+cluster: $(STAMP) ## a real Kubernetes of plain processes that stays; prints its KUBECONFIG
+	@[ "$$(id -u)" -ne 0 ] || scripts/cluster-packages.sh
+	@$(BIN)/python tests/cluster up
+
+cluster-down: $(STAMP) ## ends it
+	@$(BIN)/python tests/cluster down
 
 images: $(STAMP) ## the two container images, by buildah or BUILDER=docker
 	@PYTHON=$(BIN)/python scripts/images.sh

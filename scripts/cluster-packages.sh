@@ -4,6 +4,12 @@
 set -eu
 packages="${*:-buildah conntrack containerd containernetworking-plugins debootstrap iproute2 ipset iptables runc util-linux}"
 
+# Commands that often come from elsewhere than Debian's packages: asked for by name.
+if [ $# -eq 0 ]; then
+    command -v javac >/dev/null || packages="$packages default-jdk-headless"
+    command -v npm >/dev/null || packages="$packages npm"
+fi
+
 missing=""
 for package in $packages; do
     # shellcheck disable=SC2016  # dpkg-query reads ${...}, the shell must not

@@ -1,4 +1,4 @@
-"""``python tests/cluster up|down|demo``: a cluster that stays until it is ended; what ``make cluster`` and its kin run."""
+"""``python tests/cluster up|down``: a cluster that stays until it is ended; what ``make cluster`` and its kin run."""
 
 import argparse
 import sys
@@ -37,17 +37,13 @@ def down() -> None:
 def main() -> int:
     """The exit status."""
     parser = argparse.ArgumentParser("cluster", description="A real Kubernetes of plain processes on this machine.")
-    parser.add_argument("what", choices=("up", "down", "demo"), help="start it, end it, or start it and show agents in it")
+    parser.add_argument("what", choices=("up", "down"), help="start it, or end it")
     arguments = parser.parse_args()
     try:
         if arguments.what == "down":
             down()
-        elif arguments.what == "up":
-            print(f"export KUBECONFIG={up().kubeconfig}")
         else:
-            from cluster import demo
-
-            demo.show(up())
+            print(f"export KUBECONFIG={up().kubeconfig}")
     except (NotHereError, NotReadyError) as why:
         _tell(str(why))
         return 1

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,7 +28,17 @@ AGENTS = "docker.io/wfb-tests/agents:1"
 PREFIX = "docker.io/wfb-tests"
 PATH = "/opt/python/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CLEAN = ("HOME", "LANG", "TMPDIR", "PIP_CERT", "PIP_INDEX_URL", "PIP_CONFIG_FILE", "PIP_FIND_LINKS", "XDG_CACHE_HOME")
-_PYTHON_LEAVES_OUT = ("test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "__pycache__", "*.a", "site-packages")
+_PYTHON_LEAVES_OUT = (
+    "test",
+    "tests",
+    "idlelib",
+    "tkinter",
+    "turtledemo",
+    "ensurepip",
+    "__pycache__",
+    "*.a",
+    "site-packages",
+)
 
 
 def archives(tell: binaries.Tell = binaries.quietly) -> list[Path]:
@@ -173,7 +183,7 @@ def _libraries(programs: Path, root: Path) -> None:
     for one in objects:
         told = subprocess.run(["ldd", str(one)], capture_output=True, text=True, check=False).stdout
         for needed in re.findall(r"=> (/\S+)", told):
-            if needed.startswith(str(programs)) or needed.startswith(sys.base_prefix):
+            if needed.startswith((str(programs), sys.base_prefix)):
                 continue
             place = Path(needed).parent.resolve() / Path(needed).name  # /lib is a link, and must stay one in the image
             inside = root / str(place).lstrip("/")
@@ -213,7 +223,13 @@ def project(tell: binaries.Tell = binaries.quietly) -> list[Path]:
             )
             env = {"CONTAINERS_STORAGE_CONF": str(settings), "BUILDAH_ISOLATION": "chroot"}
             _run("buildah", "pull", "-q", f"docker-archive:{base_archive}", env=env)
-            told = {"BASE": BASE, "PREFIX": PREFIX, "TAG": tag(), "BUILD_ARGS": "--pull=never", "PYTHON": sys.executable}
+            told = {
+                "BASE": BASE,
+                "PREFIX": PREFIX,
+                "TAG": tag(),
+                "BUILD_ARGS": "--pull=never",
+                "PYTHON": sys.executable,
+            }
             _run("sh", "scripts/images.sh", env={**env, **told})
             for part in ("operator", "sidecar"):
                 name = f"{PREFIX}/{part}:{tag()}"
@@ -229,14 +245,21 @@ def project(tell: binaries.Tell = binaries.quietly) -> list[Path]:
 def agents(tell: binaries.Tell = binaries.quietly) -> Path:
     """Clients of providers in Python, Node, Go, Java and shell, as the tests run them, and the simulator they talk to."""
     lower = base(tell)
-    packages = {name: importlib.metadata.version(name) for name in _needed("openai", "anthropic", "grpcio", "websockets")}
+    packages = {
+        name: importlib.metadata.version(name)
+        for name in _needed("openai", "anthropic", "grpcio", "httpx", "websockets")
+    }
     files = _files("tests/cluster/agents", "tests/simulator")
     java = _java()
-    with _kept("agents", [lower.digest, inspect.getsource(agents), str(sorted(packages.items())), java.name, *files], tell) as (folder, there):
+    with _kept(
+        "agents", [lower.digest, inspect.getsource(agents), str(sorted(packages.items())), java.name, *files], tell
+    ) as (folder, there):
         if not there:
             root = folder / "root"
             _site_packages(root / "opt" / "agents" / "python", packages)
-            shutil.copytree(HERE / "agents", root / "agents", ignore=shutil.ignore_patterns("node_modules", "go", "java"))
+            shutil.copytree(
+                HERE / "agents", root / "agents", ignore=shutil.ignore_patterns("node_modules", "go", "java")
+            )
             _run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=root / "agents" / "node")
             _go(HERE / "agents" / "go", root / "agents" / "go" / "agent")
             _run("javac", "-d", str(root / "agents" / "java"), str(HERE / "agents" / "java" / "Agent.java"))
@@ -244,7 +267,9 @@ def agents(tell: binaries.Tell = binaries.quietly) -> Path:
             shutil.copytree(java, root / "opt" / "java", ignore=ignored, ignore_dangling_symlinks=True)
             _libraries(root / "opt" / "java", root)
             shutil.copytree(
-                ROOT / "tests" / "simulator", root / "agents" / "simulator", ignore=shutil.ignore_patterns("__pycache__")
+                ROOT / "tests" / "simulator",
+                root / "agents" / "simulator",
+                ignore=shutil.ignore_patterns("__pycache__"),
             )
             upper = layers.layer(root, folder / "agents.layer")
             env = [f"PATH={PATH}:/opt/java/bin", "PYTHONPATH=/opt/agents/python:/agents", "PYTHONDONTWRITEBYTECODE=1"]
@@ -279,10 +304,9 @@ def _needed(*names: str) -> set[str]:
 
 
 def _site_packages(to: Path, names: Iterable[str]) -> None:
-    skipped: Callable[[str], bool] = lambda path: path.startswith("..") or path.endswith(".pyc")
     for name in names:
         for file in importlib.metadata.files(name) or ():
-            if skipped(str(file)):
+            if str(file).startswith("..") or str(file).endswith(".pyc"):
                 continue
             (to / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(file.locate(), to / file)

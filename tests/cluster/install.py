@@ -51,8 +51,10 @@ class Installed:
         bearer = token or "$(cat /token/token)"
         data = "" if body is None else f"-d '{json.dumps(body)}' -H 'content-type: application/json'"
         url = f"https://wfb-ledger.{SYSTEM}.svc{path}"
-        line = f"curl -sS -m 20 --cacert /ledger/ca.crt -X {method} -H \"authorization: Bearer {bearer}\" {data}"
-        told = self.api.kubectl("exec", "-n", AUDIT, "auditor", "--", "sh", "-c", f"{line} -w '\\n%{{http_code}}' '{url}'")
+        line = f'curl -sS -m 20 --cacert /ledger/ca.crt -X {method} -H "authorization: Bearer {bearer}" {data}'
+        told = self.api.kubectl(
+            "exec", "-n", AUDIT, "auditor", "--", "sh", "-c", f"{line} -w '\\n%{{http_code}}' '{url}'"
+        )
         text, _, status = told.rpartition("\n")
         return int(status), text
 

@@ -105,7 +105,9 @@ def attach(folder: Path) -> Own | None:
     processes.prefix = apart.way_in(processes)
     layout = parts.Layout(folder, (folder / "cgroup").read_text())
     own = folder / "admin.kubeconfig"
-    return Own(own, folder, binaries.find("kubectl"), authority=Authority(folder / "pki"), layout=layout, processes=processes)
+    return Own(
+        own, folder, binaries.find("kubectl"), authority=Authority(folder / "pki"), layout=layout, processes=processes
+    )
 
 
 def sweep() -> None:

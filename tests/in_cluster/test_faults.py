@@ -60,7 +60,9 @@ def test_two_minutes_without_a_ledger_fail_no_call(cluster, installed, providers
     cluster.kubectl("wait", "-n", SYSTEM, "pod/wfb-ledger-0", "--for=delete", "--timeout=60s")
     made = _good(cluster, place, "away")
     # About five calls a second: 450 of them are more than two minutes with what each takes.
-    until(lambda: _good(cluster, place, "away") >= made + 450 or _bad(cluster, place, "away"), "two minutes of calls", 240)
+    until(
+        lambda: _good(cluster, place, "away") >= made + 450 or _bad(cluster, place, "away"), "two minutes of calls", 240
+    )
     assert _bad(cluster, place, "away") == []
     cluster.kubectl("scale", "-n", SYSTEM, "statefulset/wfb-ledger", "--replicas=1")
     installed.wait()

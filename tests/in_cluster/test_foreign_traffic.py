@@ -1,6 +1,5 @@
 """What goes to nobody we know passes as it is, out of the same pod that is metered."""
 
-
 import pytest
 
 from cluster.images import AGENTS

@@ -8,8 +8,7 @@ from harness.until import until
 
 
 def test_an_upgrade_an_uninstall_and_a_new_install_lose_nothing(cluster, installed, providers, fresh, tmp_path):
-    """An agent calls all the time: no call of it fails while ledger, controller and injectors are replaced; what was spent is
-    known again after uninstall and install, and budgets were never gone."""
+    """No call of a running agent fails while the chart is upgraded, and a new install knows what was spent before."""
     where = fresh("release")
     cluster.apply(namespace(where))
     cluster.apply([providers.roots(where), budget("steady", "500.00", {"workflow": "steady"}, where)])
@@ -38,7 +37,9 @@ def test_an_upgrade_an_uninstall_and_a_new_install_lose_nothing(cluster, install
     cluster.kubectl("run", "plain", "-n", unlabelled, "--image=x", "--image-pull-policy=Never")
     cluster.kubectl("delete", "namespace", unlabelled, "--timeout=60s", timeout=90)
 
-    cluster.kubectl("patch", "wfb", "steady", "-n", where, "--subresource=status", "--type=merge", "-p", '{"status":null}')
+    cluster.kubectl(
+        "patch", "wfb", "steady", "-n", where, "--subresource=status", "--type=merge", "-p", '{"status":null}'
+    )
     install.upgrade(cluster, tmp_path, install.values())
     installed.wait()
     until(lambda: _spent(installed, where) == billed, "the books of the old release", 60)

@@ -34,7 +34,9 @@ def test_every_run_of_a_cronjob_has_a_budget_of_its_own(cluster, installed, prov
     for run in ("first", "second"):
         cluster.kubectl("create", "job", "-n", place, run, "--from=cronjob/nightly")
         cluster.kubectl("wait", "-n", place, f"job/{run}", "--for=condition=Complete", "--timeout=60s")
-        answers.append([one["status"] for one in said(cluster.kubectl("logs", "-n", place, f"job/{run}", "-c", "agent"))])
+        answers.append(
+            [one["status"] for one in said(cluster.kubectl("logs", "-n", place, f"job/{run}", "-c", "agent"))]
+        )
     assert answers == [[200, 200, 402], [200, 200, 402]]
     runs = installed.usage("namespace,run", namespace=place)
     assert len([row for row in runs if Decimal(row["usd"]) > 0]) == 2, runs
@@ -51,7 +53,10 @@ def test_a_restricted_namespace_gets_the_mode_that_it_admits(cluster, installed,
     cluster.kubectl("wait", "-n", where, "job/strict", "--for=condition=Complete", "--timeout=60s")
     pod = cluster.get("pods", "-n", where)["items"][0]
     assert json.loads(pod["metadata"]["annotations"]["aifinops.dev/injected"])["mode"] == "proxy-env"
-    assert [one["status"] for one in said(cluster.kubectl("logs", "-n", where, "job/strict", "-c", "agent"))] == [200, 200]
+    assert [one["status"] for one in said(cluster.kubectl("logs", "-n", where, "job/strict", "-c", "agent"))] == [
+        200,
+        200,
+    ]
     until(lambda: installed.usage("namespace", namespace=where), "its calls in the books")
 
 
@@ -59,7 +64,14 @@ def test_what_is_left_alone_is_counted_and_says_why(cluster, installed, provider
     """A pod on the node's network and one that opted out run as they were written; the budget over them says they are not covered."""
     cluster.apply(budget("outside", "1.00", {"workflow": "outside"}, place))
     agent = Agent("openai-python", "outside", providers, calls=0, env=(("LINGER", "600"),))
-    opted = Agent("openai-python", "outside", providers, calls=0, env=(("LINGER", "600"),), labels=(("aifinops.dev/inject", "false"),))
+    opted = Agent(
+        "openai-python",
+        "outside",
+        providers,
+        calls=0,
+        env=(("LINGER", "600"),),
+        labels=(("aifinops.dev/inject", "false"),),
+    )
     cluster.apply([agent.pod("on-the-node", place, hostNetwork=True, hostAliases=None), opted.pod("opted-out", place)])
     for name in ("on-the-node", "opted-out"):
         cluster.kubectl("wait", "-n", place, f"pod/{name}", "--for=condition=Ready", "--timeout=60s")
@@ -77,7 +89,11 @@ def test_a_typo_in_a_label_is_visible(cluster, installed, providers, place):
     agent = Agent("openai-python", "invoises", providers, calls=0, env=(("LINGER", "600"),))
     cluster.apply(agent.pod("typo", place))
     cluster.kubectl("wait", "-n", place, "pod/typo", "--for=condition=Ready", "--timeout=60s")
-    condition = until(lambda: (c := _condition(installed, "invoices", place, "PodsCovered")) and "invoises" in c["message"] and c, "the sweep", 90)
+    condition = until(
+        lambda: (c := _condition(installed, "invoices", place, "PodsCovered")) and "invoises" in c["message"] and c,
+        "the sweep",
+        90,
+    )
     assert condition["status"] != "True"
     doctor = [sys.executable, "-m", "wfb_operator.cli.main", "doctor", "-n", place, "--json"]
     told = cluster.run(doctor, check=False).stdout
