@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ class Bench:
         self.dispatches: list[bytes] = []
         """Bodies of all reports that reached the ledger."""
         self.listen_port = 0
+        self._port_kept: socket.socket | None = None
 
     # -- life
 
@@ -107,6 +109,9 @@ class Bench:
         await self.service.start(restored=False)
         application = LedgerHttp(self.service, self.store, token_sha256(ADMIN)).application()
         application.middlewares.insert(0, self._listening)
+        if self._port_kept is not None:
+            self._port_kept.close()
+            self._port_kept = None
         self.runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self.runner.setup()
         await web.TCPSite(self.runner, "127.0.0.1", self.listen_port).start()
@@ -129,6 +134,10 @@ class Bench:
         await self.service.stop()
         await self.runner.cleanup()
         await self.store.close()
+        # Bound and not listening: connections are refused, and nobody else is given the port meanwhile.
+        self._port_kept = socket.socket()
+        self._port_kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._port_kept.bind(("127.0.0.1", self.listen_port))
 
     def ledger_away(self) -> None:
         """No ledger answers from now on."""
@@ -147,6 +156,8 @@ class Bench:
     async def _close(self) -> None:
         await self.close_ledger()
         await self._ends.aclose()
+        if self._port_kept is not None:
+            self._port_kept.close()
 
     # -- the ledger's side
 

@@ -55,7 +55,7 @@ CALLS = {
     "cohere": ("https://api.cohere.com/v2/chat", {"model": "command-a-03-2025", **CHAT}),
     "xai": ("https://api.x.ai/v1/chat/completions", {"model": "grok-3-mini", **CHAT}),
     "xai-stream": ("https://api.x.ai/v1/chat/completions", {"model": "grok-3-mini", "stream": True, **CHAT}),
-    "deepseek": ("https://api.deepseek.com/chat/completions", {"model": "deepseek-v4-flash", **CHAT}),
+    "deepseek": ("https://api.deepseek.com/chat/completions", {"model": "deepseek-v3.2", **CHAT}),
     "perplexity": ("https://api.perplexity.ai/chat/completions", {"model": "sonar", **CHAT}),
     "openrouter": ("https://openrouter.ai/api/v1/chat/completions", {"model": "openai/gpt-4o-mini", **CHAT}),
     "openrouter-stream": (

@@ -218,6 +218,8 @@ _OTHERS = (
     _sold("groq", "openai/gpt-oss-20b", 131_072, 65_536, "0.075 0.30 0.0375", GROQ),
     _sold("x-ai", "grok-4-fast-reasoning", 2_000_000, 2_000_000, "0.20 0.50 0.05", XAI),
     _sold("x-ai", "grok-3-mini", 131_072, 131_072, "0.30 0.50 0.075", XAI),
+    # Sold at one rate all day, unlike the two below, whose rates here are those of the hours of peak.
+    _sold("deepseek", "deepseek-v3.2", 131_072, 8_192, "0.2288 0.3432", DEEPSEEK),
     _sold("deepseek", "deepseek-v4-flash", 1_000_000, 131_072, "0.30 1.20 0.006", DEEPSEEK),
     _sold("deepseek", "deepseek-v4-pro", 1_000_000, 131_072, "1.32 3.96 0.044", DEEPSEEK),
     _sold("perplexity", "sonar", 128_000, 128_000, "1 1", PERPLEXITY, per_call=Decimal("0.005")),
