@@ -44,7 +44,8 @@ def _grpc() -> grpc.Server:
 
 async def main() -> None:
     """Serves until it is told to end."""
-    _grpc().start()
+    server = _grpc()  # kept: a server that nobody holds is stopped
+    server.start()
     await asyncio.start_server(_http, "0.0.0.0", 8443, ssl=_context())
     await asyncio.start_server(_http, "0.0.0.0", 8444, ssl=_context(mutual=True))
     await serve_websocket(_echo, "0.0.0.0", 8445, ssl=_context())
