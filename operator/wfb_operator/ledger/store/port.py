@@ -278,20 +278,22 @@ class Store(Protocol):
     async def snapshot(self, sha256: str) -> bytes | None:
         """A price snapshot; None where there is none of that name."""
 
-    async def usage(self, by: tuple[str, ...], since: int, until: int, most: int) -> list[Mapping[str, Any]]:
-        """Sums of usage between two minutes, by some dimensions, the dearest first."""
+    async def usage(
+        self, by: tuple[str, ...], since: int, until: int, most: int, *, namespace: str = ""
+    ) -> list[Mapping[str, Any]]:
+        """Sums of usage between two minutes, by some dimensions, the dearest first; of one namespace where it is named."""
 
     async def estimates(self, windows: list[str]) -> dict[str, int]:
         """What windows' spend holds of estimates, nano-USD."""
 
-    async def decisions(self, kind: str, id_: str, most: int) -> list[Mapping[str, Any]]:
-        """The newest decisions, of a kind or by an id where they are not empty."""
+    async def decisions(self, kind: str, id_: str, most: int, *, namespace: str = "") -> list[Mapping[str, Any]]:
+        """The newest decisions, of a kind, by an id, or of a namespace where they are not empty."""
 
-    async def stage_changes(self, most: int) -> list[Mapping[str, Any]]:
-        """The newest stage changes."""
+    async def stage_changes(self, most: int, *, namespace: str = "") -> list[Mapping[str, Any]]:
+        """The newest stage changes, of one namespace's budgets where it is named."""
 
-    async def runs(self, most: int) -> list[Mapping[str, Any]]:
-        """The runs seen last."""
+    async def runs(self, most: int, *, namespace: str = "") -> list[Mapping[str, Any]]:
+        """The runs seen last, of one namespace where it is named."""
 
     async def close(self) -> None:
         """Let go of everything; what was written stays."""

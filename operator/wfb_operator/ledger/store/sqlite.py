@@ -322,17 +322,19 @@ class SqliteStore:
         rows = await self._rows("SELECT body FROM snapshots WHERE sha256 = ?", (sha256,))
         return bytes(rows[0]["body"]) if rows else None
 
-    async def usage(self, by: tuple[str, ...], since: int, until: int, most: int) -> list[Mapping[str, Any]]:
-        """Sums of usage between two minutes, by some dimensions, the dearest first; ValueError for an unknown one."""
+    async def usage(
+        self, by: tuple[str, ...], since: int, until: int, most: int, *, namespace: str = ""
+    ) -> list[Mapping[str, Any]]:
+        """See Store; raises ValueError for an unknown dimension."""
         if unknown := set(by) - set(USAGE_DIMENSIONS):
             raise ValueError(f"usage is not kept by {', '.join(sorted(unknown))}")
         sums = ", ".join(f"sum({name}) AS {name}" for name in USAGE_COUNTS)
         columns = ", ".join((*by, sums))
         group = f" GROUP BY {', '.join(by)}" if by else " HAVING count(*) > 0"
         return await self._rows(
-            f"SELECT {columns} FROM usage_minute WHERE minute >= ? AND minute < ?{group}"
-            " ORDER BY sum(nanos) DESC LIMIT ?",
-            (since, until, most),
+            f"SELECT {columns} FROM usage_minute WHERE minute >= ?1 AND minute < ?2 AND (?4 = '' OR namespace = ?4){group}"
+            " ORDER BY sum(nanos) DESC LIMIT ?3",
+            (since, until, most, namespace),
         )
 
     async def estimates(self, windows: list[str]) -> dict[str, int]:
@@ -344,24 +346,27 @@ class SqliteStore:
 
         return await self._on(self._reading, read)
 
-    async def decisions(self, kind: str, id_: str, most: int) -> list[Mapping[str, Any]]:
-        """The newest decisions, of a kind or by an id where they are not empty."""
+    async def decisions(self, kind: str, id_: str, most: int, *, namespace: str = "") -> list[Mapping[str, Any]]:
+        """See Store."""
         return await self._rows(
-            f"SELECT {', '.join(_named(StoredDecision._fields))} FROM decisions"
-            " WHERE (?1 = '' OR kind = ?1) AND (?2 = '' OR id = ?2) ORDER BY n DESC LIMIT ?3",
-            (kind, id_, most),
+            f"SELECT {', '.join(_named(StoredDecision._fields))} FROM decisions WHERE (?1 = '' OR kind = ?1)"
+            " AND (?2 = '' OR id = ?2) AND (?4 = '' OR namespace = ?4) ORDER BY n DESC LIMIT ?3",
+            (kind, id_, most, namespace),
         )
 
-    async def stage_changes(self, most: int) -> list[Mapping[str, Any]]:
-        """The newest stage changes."""
+    async def stage_changes(self, most: int, *, namespace: str = "") -> list[Mapping[str, Any]]:
+        """See Store; a budget's key begins with its namespace."""
         return await self._rows(
-            f"SELECT {', '.join(_named(StageChange._fields))} FROM stage_changes ORDER BY n DESC LIMIT ?",
-            (most,),
+            f"SELECT {', '.join(_named(StageChange._fields))} FROM stage_changes"
+            " WHERE ?2 = '' OR substr(budget, 1, length(?2) + 1) = ?2 || '/' ORDER BY n DESC LIMIT ?1",
+            (most, namespace),
         )
 
-    async def runs(self, most: int) -> list[Mapping[str, Any]]:
-        """The runs seen last."""
-        return await self._rows("SELECT * FROM runs ORDER BY last_seen DESC LIMIT ?", (most,))
+    async def runs(self, most: int, *, namespace: str = "") -> list[Mapping[str, Any]]:
+        """See Store."""
+        return await self._rows(
+            "SELECT * FROM runs WHERE ?2 = '' OR namespace = ?2 ORDER BY last_seen DESC LIMIT ?1", (most, namespace)
+        )
 
 
 def _columns(kind: Any) -> str:
