@@ -9,11 +9,12 @@ from wfb_core.decide import Refusal
 from wfb_core.expectation import Expectations
 from wfb_core.grants import BUSY, EXHAUSTED, GRANTED, STUCK, TIMED_OUT
 from wfb_core.money import format_usd
-from wfb_core.price import ModelPrice, PriceBook
+from wfb_core.price import ModelPrice
 from wfb_sidecar.books import Books
 from wfb_sidecar.call import Call
 from wfb_sidecar.clock import LedgerClock
 from wfb_sidecar.scope import OpenWindow, Scope, unlimited
+from wfb_sidecar.terms import Terms
 from wfb_sidecar.till import Till
 
 ATTEMPTS = 4
@@ -26,12 +27,12 @@ PACED_SECONDS = 30
 class Holding:
     """Asks the till for calls."""
 
-    def __init__(self, clock: LedgerClock, till: Till, books: Books, expectations: Expectations) -> None:
+    def __init__(self, clock: LedgerClock, till: Till, books: Books, expectations: Expectations, terms: Terms) -> None:
         self._clock = clock
         self._till = till
         self._books = books
         self._expectations = expectations
-        self.prices: PriceBook | None = None
+        self._terms = terms
 
     async def hold(self, scope: Scope, call: Call, price: ModelPrice, document: dict[str, Any]) -> Refusal | bool:
         """Holds money for the call, its cap lowered where need be; True when the document was changed."""
@@ -157,10 +158,11 @@ class Holding:
 
     def _suggest(self, call: Call, left: int) -> str | None:
         """A cheaper model of the same provider that the money left would still pay."""
-        if self.prices is None:
+        prices = self._terms.prices
+        if prices is None:
             return None
-        for model in self.prices.cheaper(call.provider, call.facts.model, call.at):
-            price = self.prices.find(call.provider, model, call.at)
+        for model in prices.cheaper(call.provider, call.facts.model, call.at):
+            price = prices.find(call.provider, model, call.at)
             floor = bounds.minimum(call.facts, price) if price else None
             if floor is not None and floor <= left:
                 return model

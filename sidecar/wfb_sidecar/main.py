@@ -162,9 +162,9 @@ class Sidecar:
         self.door.shut()
         loop = asyncio.get_running_loop()
         until = loop.time() + self.config.grace_seconds
-        while self.calls.in_flight and loop.time() < until:  # noqa: ASYNC110 — once in a life: no event for each call
+        while self.calls.settling.in_flight and loop.time() < until:  # noqa: ASYNC110 — once in a life: no event for each call
             await asyncio.sleep(0.05)
-        self.calls.abandon()
+        self.calls.settling.abandon()
         if self._watching:
             self._watching.cancel()
         told = await self.till.stop(LAST_REPORT_SECONDS)
@@ -190,13 +190,13 @@ class Sidecar:
         return 0
 
     def _on_scope(self, scope: Scope, prices: PriceBook, rooms: dict[str, tuple[int, int]]) -> None:
-        self.calls.hear(scope, prices)
+        self.calls.terms.hear(scope, prices)
         self.till.scope, self.till.scope_version = scope, scope.version
         for window, (left, room) in rooms.items():
             self.till.wallet.hear(window, left, room)
 
     def _missing(self) -> str | None:
-        return None if self.calls.scope is not None else "the ledger has not yet said which budgets apply"
+        return None if self.calls.terms.scope is not None else "the ledger has not yet said which budgets apply"
 
     def _refresh(self) -> None:
         self.metrics.in_flight.set(len(self.till.wallet.holds))

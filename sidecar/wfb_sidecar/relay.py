@@ -24,11 +24,11 @@ from wfb_core.dialects import SOCKETS
 from wfb_core.hosts import FREE, METERED, UNMETERED, HostRow, Route
 from wfb_core.settle import COMPLETE, CUT, FAILED
 from wfb_core.settle import LEFT as CLIENT_LEFT
+from wfb_sidecar.admission import Admitted
 from wfb_sidecar.body_gate import FREE as PASSES_GATE
 from wfb_sidecar.body_gate import LARGEST, UNKNOWN
 from wfb_sidecar.books import Refused
 from wfb_sidecar.call import Call
-from wfb_sidecar.calls import Admitted
 from wfb_sidecar.corked import CorkedWriter
 from wfb_sidecar.house import House
 from wfb_sidecar.providers import find, refusal_dialect
@@ -140,7 +140,7 @@ class Relay(server.LiveConnectionHandler):
         for socket in self._sockets.values():
             socket.end()
         for call in self._calls.values():  # whatever became of its flow, a hold is never forgotten
-            self._house.calls.finish(call, CLIENT_LEFT)
+            self._house.calls.settling.finish(call, CLIENT_LEFT)
         for room in self._rooms.values():
             self._house.gate.leave(room)
         self._rooms.clear()
@@ -242,13 +242,13 @@ class Relay(server.LiveConnectionHandler):
             return
         call: Call | None = flow.metadata.get("call")
         if call is not None and not call.forwarded:
-            self._house.calls.finish(call, FAILED)
+            self._house.calls.settling.finish(call, FAILED)
             flow.metadata.pop("call")
             self._calls.pop(flow.id, None)
         if flow.response is None:
             row: HostRow | None = flow.metadata.get("row")
             if row is not None:
-                _answer(flow, self._house.calls.internal_error(refusal_dialect(row), row.provider))
+                _answer(flow, self._house.calls.admission.internal_error(refusal_dialect(row), row.provider))
             else:
                 flow.response = http.Response.make(500, b"the sidecar failed inside; the call was refused")
         elif not flow.response.stream:
@@ -302,7 +302,7 @@ class Relay(server.LiveConnectionHandler):
             request.stream = True
             return None
         if route.kind == UNMETERED:
-            refused = self._house.calls.judge_unread(
+            refused = self._house.calls.admission.judge_unread(
                 row, reasons.UNMETERED, f"{request.method} {_path(request)} on {request.host} is not metered."
             )
             if refused is not None:
@@ -316,7 +316,7 @@ class Relay(server.LiveConnectionHandler):
         length = flow.request.headers.get("content-length", "")
         size = int(length) if length.isdigit() else UNKNOWN
         if size > LARGEST:
-            _answer(flow, self._house.calls.too_large(row, size))
+            _answer(flow, self._house.calls.admission.too_large(row, size))
             return None
         flow.metadata[GROWN] = lambda grown: self._grown(flow, row, grown)
         return None if size <= PASSES_GATE else self._wait_for_room(flow, size)
@@ -327,7 +327,7 @@ class Relay(server.LiveConnectionHandler):
     def _grown(self, flow: http.HTTPFlow, row: HostRow, size: int) -> bool:
         if size <= LARGEST:
             return False
-        _answer(flow, self._house.calls.too_large(row, size))
+        _answer(flow, self._house.calls.admission.too_large(row, size))
         return True
 
     def _to_provider(self, flow: http.HTTPFlow) -> bool:
@@ -413,7 +413,7 @@ class Relay(server.LiveConnectionHandler):
         asking = flow.metadata["asking"] = asyncio.current_task()
         assert asking is not None
         try:
-            return await self._house.calls.admit(
+            return await self._house.calls.admission.admit(
                 row, route, request.method, request.path, plain_headers(request.headers), request.raw_content or b""
             )
         except asyncio.CancelledError:
@@ -432,7 +432,9 @@ class Relay(server.LiveConnectionHandler):
         flow.response.stream = True
         if call is None:
             return
-        reader = self._house.calls.answering(call, flow.response.status_code, plain_headers(flow.response.headers))
+        reader = self._house.calls.settling.answering(
+            call, flow.response.status_code, plain_headers(flow.response.headers)
+        )
         if reader is None:
             return
         if call.facts.stream and not call.facts.wants_usage_chunk and "content-length" in flow.response.headers:
@@ -440,7 +442,7 @@ class Relay(server.LiveConnectionHandler):
             flow.response.headers["transfer-encoding"] = "chunked"
 
         def tap(chunk: bytes) -> Iterable[bytes]:
-            out = self._house.calls.pass_on(call, chunk)
+            out = self._house.calls.settling.pass_on(call, chunk)
             # mitmproxy writes an empty chunk as the end of a chunked body.
             return (out,) if out else ()
 
@@ -454,7 +456,7 @@ class Relay(server.LiveConnectionHandler):
         if call is not None and flow.response is not None:
             if not call.facts.stream:
                 self._flush()  # the client need not wait for our books; a stream's last bytes leave with its end
-            self._house.calls.finish(call, COMPLETE if flow.response.status_code < 300 else FAILED)
+            self._house.calls.settling.finish(call, COMPLETE if flow.response.status_code < 300 else FAILED)
         self._closed(flow)
 
     def error(self, flow: http.HTTPFlow) -> None:
@@ -467,13 +469,13 @@ class Relay(server.LiveConnectionHandler):
                 ending = FAILED
             else:
                 ending = CUT
-            self._house.calls.finish(call, ending, flow.error.msg if flow.error else "")
+            self._house.calls.settling.finish(call, ending, flow.error.msg if flow.error else "")
         self._closed(flow)
 
     def _client_left(self, flow: http.HTTPFlow) -> bool:
         call: Call | None = flow.metadata.get("call")
         if call is not None:
-            if self._house.calls.client_left(call):
+            if self._house.calls.settling.client_left(call):
                 self._reading_on.add(flow.id)
                 self._idle.clear()  # an earlier call of this connection has set it
                 return True

@@ -52,12 +52,12 @@ class Socket:
             call, self._call = self._call, None
             facts = self._meter.facts()
             if call is None and facts is not None:
-                call = self._calls.unasked(
+                call = self._calls.admission.unasked(
                     self._provider, facts
                 )  # billed though nobody asked: transcripts of the input
             if call is not None:
                 call.reader, call.forwarded = Told(answer), True
-                self._calls.finish(call, COMPLETE)
+                self._calls.settling.finish(call, COMPLETE)
 
     def end(self) -> None:
         """The socket is closed: what was under way is settled, what was only held is given back."""
@@ -69,16 +69,16 @@ class Socket:
             return
         answer = self._meter.end()
         if answer is None:
-            self._calls.give_back(call)
+            self._calls.settling.give_back(call)
         else:
             call.reader, call.forwarded = Told(answer), True
-            self._calls.finish(call, CUT)
+            self._calls.settling.finish(call, CUT)
 
     async def _hold(self) -> Refused | None:
         facts = self._meter.facts()
         if self._call is not None or facts is None:
             return None
-        outcome = await self._calls.admit_response(self._provider, facts)
+        outcome = await self._calls.admission.admit_response(self._provider, facts)
         if isinstance(outcome, Refused):
             return outcome
         self._call = outcome

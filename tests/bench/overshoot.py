@@ -237,13 +237,15 @@ class WalletCaller(Caller):
     async def once(self, holder: Any) -> None:
         """One call: admitted, sent, read, settled."""
         from wfb_core.settle import COMPLETE, CUT, FAILED, LEFT
-        from wfb_sidecar.calls import Refused
+        from wfb_sidecar.books import Refused
 
         body, headers, hang_up = self.request()
         row = holder.hosts.find(self.plain.removeprefix("http://"))
         route = row.route("POST", "/v1/chat/completions")
         begun = time.monotonic()
-        outcome = await holder.calls.admit(row, route, "POST", "/v1/chat/completions", {}, json.dumps(body).encode())
+        outcome = await holder.calls.admission.admit(
+            row, route, "POST", "/v1/chat/completions", {}, json.dumps(body).encode()
+        )
         if isinstance(outcome, Refused):
             document = json.loads(outcome.body)
             self.tally.refused(outcome.reason, document)
@@ -255,26 +257,26 @@ class WalletCaller(Caller):
         call.forwarded = True
         try:
             async with self.session.post(self.plain + route_path(), data=outcome.body, headers=headers) as answer:
-                if holder.calls.answering(call, answer.status, answer.headers) is None:
+                if holder.calls.settling.answering(call, answer.status, answer.headers) is None:
                     return
                 chunks, ending = 0, CUT
                 async for chunk in answer.content.iter_any():
-                    holder.calls.pass_on(call, chunk)
+                    holder.calls.settling.pass_on(call, chunk)
                     chunks += 1
                     if hang_up and chunks == 1:
                         self.tally.answers["hung up"] += 1
-                        if not holder.calls.client_left(call):
+                        if not holder.calls.settling.client_left(call):
                             ending = LEFT
                             answer.close()
                             return
-                holder.calls.pass_on(call, b"")
+                holder.calls.settling.pass_on(call, b"")
                 ending = COMPLETE
                 if not hang_up:
                     self.tally.paid()
         except (aiohttp.ClientError, TimeoutError):
             self.tally.answers["broken"] += 1
         finally:
-            holder.calls.finish(call, ending)
+            holder.calls.settling.finish(call, ending)
 
 
 def route_path() -> str:
@@ -445,7 +447,7 @@ async def _wallet(folder: Path, ledger: Ledger, labels: dict[str, str], n: int, 
 
 
 async def _quiet(holder: Any) -> None:
-    while holder.calls.in_flight:
+    while holder.calls.settling.in_flight:
         await asyncio.sleep(0.05)
 
 

@@ -295,7 +295,7 @@ class RunningSidecar:
         self.ready = self.bench.loop.run(self.parts.start())
         self.bench.sidecars.append(self)
         if wait:
-            until(lambda: self.parts.calls.scope is not None, "the sidecar's scope")
+            until(lambda: self.parts.calls.terms.scope is not None, "the sidecar's scope")
 
     def stop(self) -> None:
         """Lets it drain and end."""
@@ -329,7 +329,7 @@ class RunningSidecar:
         parts = self.parts
         return self.call(
             lambda: (
-                bool(parts.calls.in_flight or parts.till.wallet.holds or parts.till.wallet.waiting)
+                bool(parts.calls.settling.in_flight or parts.till.wallet.holds or parts.till.wallet.waiting)
                 or parts.till.outbox.waiting
                 or parts.till.wallet._changed
                 or parts.till.wallet._in_flight

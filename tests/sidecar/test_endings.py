@@ -365,7 +365,7 @@ def test_what_is_settled_is_written_down_before_anybody_is_told(make_bench, clie
     bench.settled(4)
     bench.ledger_away()
     assert _post(http, "chat", body=small).status_code == 200
-    until(lambda: not sidecar.call(lambda: sidecar.parts.calls.in_flight), "the call's end")
+    until(lambda: not sidecar.call(lambda: sidecar.parts.calls.settling.in_flight), "the call's end")
     file = WalletFile(f"{sidecar.document['state_dir']}/wallet")
     ((_, used, held),) = file.load().purses.values()
     file.close()

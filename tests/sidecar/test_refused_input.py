@@ -13,7 +13,7 @@ from harness.stack import SNAPSHOT, RunningSidecar
 from harness.until import until
 from wfb_core.dialects import DIALECTS
 from wfb_core.grants import timing
-from wfb_sidecar import body_gate, calls, relay
+from wfb_sidecar import admission, body_gate, relay, terms
 
 CHAT = "https://api.openai.com/v1/chat/completions"
 MESSAGES = "https://api.anthropic.com/v1/messages"
@@ -333,7 +333,7 @@ def test_suspending_a_budget_stops_calls_within_a_second(make_bench, client):
 
 def test_before_the_first_scope_calls_are_told_to_come_again(make_bench, client, monkeypatch):
     """A sidecar that does not hear its budgets in time refuses with 429 and a Retry-After, and is not ready."""
-    monkeypatch.setattr(calls, "FIRST_WORD_SECONDS", 0.05)
+    monkeypatch.setattr(terms, "FIRST_WORD_SECONDS", 0.05)
     sidecar = _deaf(make_bench())
     answer = client(sidecar).post(CHAT, json=BODY)
     assert (answer.status_code, _reason(answer)) == (429, "NotReady")
@@ -341,7 +341,7 @@ def test_before_the_first_scope_calls_are_told_to_come_again(make_bench, client,
     health = client(sidecar, proxy=False).get(sidecar.ready["health"] + "/readyz")
     assert (health.status_code, health.json()["ready"]) == (503, False)
     sidecar.bench.ledger_back()
-    until(lambda: sidecar.parts.calls.scope is not None, "the scope", deadline=20)
+    until(lambda: sidecar.parts.calls.terms.scope is not None, "the scope", deadline=20)
     assert client(sidecar).post(CHAT, json=BODY).status_code == 200
 
 
@@ -350,7 +350,7 @@ def test_a_call_made_before_the_first_scope_waits_for_it(make_bench, client):
     sidecar = _deaf(make_bench())
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(client(sidecar).post, CHAT, json=BODY)
-        until(lambda: sidecar.call(lambda: sidecar.parts.calls._heard._waiters), "the call's arrival")
+        until(lambda: sidecar.call(lambda: sidecar.parts.calls.terms._heard._waiters), "the call's arrival")
         sidecar.bench.ledger_back()
         assert call.result(timeout=20).status_code == 200
 
@@ -376,9 +376,9 @@ def _bug(*_args, **_more):
 
 def _spoil_admitted(monkeypatch, sidecar):
     """The call is admitted and holds money, and then the relay fails over its body."""
-    admit = sidecar.parts.calls.admit
+    admit = sidecar.parts.calls.admission.admit
 
-    class Spoilt(calls.Admitted):
+    class Spoilt(admission.Admitted):
         """Fails when its body is taken."""
 
         body = property(_bug)
@@ -389,7 +389,7 @@ def _spoil_admitted(monkeypatch, sidecar):
         object.__setattr__(spoilt, "call", admitted.call)
         return spoilt
 
-    monkeypatch.setattr(sidecar.parts.calls, "admit", spoil)
+    monkeypatch.setattr(sidecar.parts.calls.admission, "admit", spoil)
 
 
 @pytest.mark.parametrize("where", ["admit", "read_request", "row", "serialise", "admitted"])
@@ -398,13 +398,13 @@ def test_a_bug_of_ours_refuses_the_call(make_bench, client, monkeypatch, where):
     bench = make_bench()
     sidecar = bench.sidecar()
     if where == "admit":
-        monkeypatch.setattr(sidecar.parts.calls, "_admit", _bug)
+        monkeypatch.setattr(sidecar.parts.calls.admission, "_decide", _bug)
     elif where == "read_request":
         monkeypatch.setattr(type(DIALECTS["openai-chat"]), "read_request", _bug)
     elif where == "row":
         monkeypatch.setattr(relay, "find", _bug)
     elif where == "serialise":
-        monkeypatch.setattr(calls, "serialise", _bug)
+        monkeypatch.setattr(admission, "serialise", _bug)
     else:
         _spoil_admitted(monkeypatch, sidecar)
     answer = client(sidecar).post(CHAT, json={**BODY, "stream": True})
@@ -444,7 +444,7 @@ def test_a_bug_while_reading_an_answer_settles_at_the_hold(make_bench, client, m
     if where == "reader":
         monkeypatch.setattr(type(dialect), "reader", _bug)
     elif where == "settlement":
-        monkeypatch.setattr(sidecar.parts.calls, "_settlement", _bug)
+        monkeypatch.setattr(sidecar.parts.calls.settling, "_settlement", _bug)
     else:
         monkeypatch.setattr(type(dialect), "reader", lambda *a: Broken(made(*a)))
     answer = client(sidecar).post(CHAT, json={**BODY, "stream": stream})
