@@ -12,15 +12,14 @@ from wfb_operator.ledger.budgets import Budgets, DocumentsError
 from wfb_operator.ledger.cluster import ClusterAwayError
 from wfb_operator.ledger.identities import CONTROLLER, READER, ROLES, SIDECAR, Identity, parse_identities, token_sha256
 from wfb_operator.ledger.memory import Memory
+from wfb_operator.ledger.readings import Reading, Readings, whole
 from wfb_operator.ledger.reviews import AUDIENCE, TokenReviews
 from wfb_operator.ledger.service import LedgerService, UnavailableError
-from wfb_operator.ledger.store.port import USAGE_DIMENSIONS, Store, StoreError
-from wfb_operator.ledger.summary import ROWS_MOST, in_dollars, scope_of, summary
+from wfb_operator.ledger.store.port import Store, StoreError
+from wfb_operator.ledger.summary import scope_of
 
 BODY_MOST = 8 * 1024 * 1024
 WAIT_MOST = 60.0
-SUMMARY_MINUTES = 31 * 24 * 60
-"""How far back a summary's usage reaches unless told otherwise."""
 
 Answer = Awaitable[web.StreamResponse]
 Handler = Callable[[web.Request], Answer]
@@ -46,6 +45,7 @@ class LedgerHttp:
         """
         self._service, self._store, self._reviews = service, store, reviews
         self._admin = Identity(admin_sha256, CONTROLLER)
+        self._readings = Readings(service, store)
 
     def application(self) -> web.Application:
         """All routes."""
@@ -60,11 +60,11 @@ class LedgerHttp:
                 web.put("/v1/prices", self._for((CONTROLLER,), self._put_prices)),
                 web.put("/v1/identities", self._for((CONTROLLER,), self._put_identities)),
                 web.post("/v1/release", self._for((CONTROLLER,), self._release)),
-                web.get("/v1/summary", self._for((READER, CONTROLLER), self._summary)),
-                web.get("/v1/usage", self._for((READER, CONTROLLER), self._usage)),
-                web.get("/v1/decisions", self._for((READER, CONTROLLER), self._decisions)),
-                web.get("/v1/stages", self._for((READER, CONTROLLER), self._stages)),
-                web.get("/v1/runs", self._for((READER, CONTROLLER), self._runs)),
+                web.get("/v1/summary", self._for((READER, CONTROLLER), self._read(self._readings.summary))),
+                web.get("/v1/usage", self._for((READER, CONTROLLER), self._read(self._readings.usage))),
+                web.get("/v1/decisions", self._for((READER, CONTROLLER), self._read(self._readings.decisions))),
+                web.get("/v1/stages", self._for((READER, CONTROLLER), self._read(self._readings.stages))),
+                web.get("/v1/runs", self._for((READER, CONTROLLER), self._read(self._readings.runs))),
                 web.get("/healthz", self._healthz),
                 web.get("/metrics", self._metrics),
             ]
@@ -112,10 +112,7 @@ class LedgerHttp:
         )
 
     def _memory(self) -> Memory:
-        memory = self._service.memory
-        if memory is None:
-            raise UnavailableError("what the store holds is not known at the moment")
-        return memory
+        return self._service.known_memory()
 
     # -- sidecars
     async def _report(self, request: web.Request, identity: Identity) -> web.StreamResponse:
@@ -133,7 +130,7 @@ class LedgerHttp:
         return web.Response(body=body, content_type="application/json")
 
     async def _scope(self, request: web.Request, identity: Identity) -> web.StreamResponse:
-        after, wait = _whole(request, "after", 0), _seconds(request, "wait", 0.0)
+        after, wait = whole(request.query, "after", 0), _seconds(request, "wait", 0.0)
         if not await self._service.wait_for_scope(after, min(wait, WAIT_MOST)):
             return web.Response(status=204)
         memory = self._memory()
@@ -186,32 +183,11 @@ class LedgerHttp:
         return web.json_response({"released": {window: format_usd(nanos) for window, nanos in given.items()}})
 
     # -- readers
-    async def _summary(self, request: web.Request, _: Identity) -> web.StreamResponse:
-        now = self._service.clock.now()
-        since = _whole(request, "since", max(0, int(now // 60) - SUMMARY_MINUTES) * 60) // 60
-        return web.json_response(await summary(self._memory(), self._store, now, since))
+    def _read(self, reading: Reading) -> Callable[[web.Request, Identity], Answer]:
+        async def answer(request: web.Request, _: Identity) -> web.StreamResponse:
+            return web.json_response(await reading(request.query, ""))
 
-    async def _usage(self, request: web.Request, _: Identity) -> web.StreamResponse:
-        by = tuple(name for name in request.query.get("by", "workflow,team,provider,model").split(",") if name)
-        if unknown := [name for name in by if name not in USAGE_DIMENSIONS]:
-            raise _HttpError(400, f"by: {unknown[0][:80]!r} is none of {', '.join(USAGE_DIMENSIONS)}")
-        since, until = _whole(request, "since", 0), _whole(request, "until", 2**53)
-        most = min(_whole(request, "limit", ROWS_MOST), ROWS_MOST)
-        rows = await self._store.usage(tuple(dict.fromkeys(by)), since // 60, -(-until // 60), most)
-        return web.json_response({"usage": [in_dollars(row) for row in rows]})
-
-    async def _decisions(self, request: web.Request, _: Identity) -> web.StreamResponse:
-        most = min(_whole(request, "limit", 100), ROWS_MOST)
-        rows = await self._store.decisions(request.query.get("kind", ""), request.query.get("id", ""), most)
-        return web.json_response({"decisions": [in_dollars(row) for row in rows]})
-
-    async def _stages(self, request: web.Request, _: Identity) -> web.StreamResponse:
-        rows = await self._store.stage_changes(min(_whole(request, "limit", 1000), ROWS_MOST))
-        return web.json_response({"stages": [in_dollars(row) for row in rows]})
-
-    async def _runs(self, request: web.Request, _: Identity) -> web.StreamResponse:
-        rows = await self._store.runs(min(_whole(request, "limit", 100), ROWS_MOST))
-        return web.json_response({"runs": [in_dollars(row) for row in rows]})
+        return answer
 
     # -- anybody
     async def _healthz(self, _: web.Request) -> web.StreamResponse:
@@ -256,15 +232,6 @@ async def _json(request: web.Request) -> Any:
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number that JSON knows")
-
-
-def _whole(request: web.Request, name: str, default: int) -> int:
-    text = request.query.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit()) or len(text) > 16:
-        raise _HttpError(400, f"{name}: {text[:40]!r} is not a whole number, zero or more")
-    return int(text)
 
 
 def _seconds(request: web.Request, name: str, default: float) -> float:

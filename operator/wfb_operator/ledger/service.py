@@ -185,6 +185,12 @@ class LedgerService:
         return False
 
     # -- state of health
+    def known_memory(self) -> Memory:
+        """What is in memory; raises UnavailableError while what the store holds is not known."""
+        if self.memory is None:
+            raise UnavailableError("what the store holds is not known at the moment")
+        return self.memory
+
     def unhealthy(self) -> str:
         """Why the ledger cannot answer for now; empty where it can."""
         if self._failed:

@@ -51,18 +51,21 @@ def scope_of(memory: Memory, identity: Identity, now: float) -> dict[str, Any]:
     }
 
 
-async def summary(memory: Memory, store: Store, now: float, since: int) -> dict[str, Any]:
-    """Every budget's windows now, and usage since a minute."""
-    found = _windows_now(memory, now)
+async def summary(memory: Memory, store: Store, now: float, since: int, namespace: str = "") -> dict[str, Any]:
+    """Every budget's windows now, and usage since a minute; of one namespace where it is named.
+
+    A cluster's budget tells of other namespaces' money, and so do lost holders: both are for those who may read all.
+    """
+    found = [w for w in _windows_now(memory, now) if namespace in ("", w[1].namespace)]
     holders = len(memory.grants.holders)
     estimates = await store.estimates([at.id for at, *_ in found])
-    usage = await store.usage(USAGE_BY, since, 2**62, ROWS_MOST)
+    usage = await store.usage(USAGE_BY, since, 2**62, ROWS_MOST, namespace=namespace)
     return {
         "now": now,
         "budgets": [_line(at, budget, limit, window, estimates.get(at.id, 0)) for at, budget, limit, window in found],
         "usage": [in_dollars(row) for row in usage],
         "holders": holders,
-        "lost_holders": _lost(memory),
+        "lost_holders": [] if namespace else _lost(memory),
     }
 
 

@@ -1,0 +1,65 @@
+"""What may be read of the books, by a query of strings: all of it, or what is of one namespace. Amounts are decimal strings."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from wfb_operator.ledger.service import LedgerService
+from wfb_operator.ledger.store.port import USAGE_DIMENSIONS, Store
+from wfb_operator.ledger.summary import ROWS_MOST, in_dollars, summary
+
+SUMMARY_MINUTES = 31 * 24 * 60
+"""How far back a summary's usage reaches unless told otherwise."""
+
+Query = Mapping[str, str]
+Reading = Callable[[Query, str], Awaitable[dict[str, Any]]]
+"""A query and a namespace, empty for all, make a JSON object; raises ValueError for a query that is wrong."""
+
+
+class Readings:
+    """The books of one ledger, read."""
+
+    def __init__(self, service: LedgerService, store: Store) -> None:
+        self._service, self._store = service, store
+
+    async def summary(self, query: Query, namespace: str) -> dict[str, Any]:
+        """Every budget's windows now, and usage since ``since`` (Unix seconds)."""
+        now = self._service.clock.now()
+        since = whole(query, "since", max(0, int(now // 60) - SUMMARY_MINUTES) * 60) // 60
+        return await summary(self._service.known_memory(), self._store, now, since, namespace)
+
+    async def usage(self, query: Query, namespace: str) -> dict[str, Any]:
+        """Sums of usage ``by`` dimensions between ``since`` and ``until``."""
+        by = tuple(name for name in query.get("by", "workflow,team,provider,model").split(",") if name)
+        if unknown := [name for name in by if name not in USAGE_DIMENSIONS]:
+            raise ValueError(f"by: {unknown[0][:80]!r} is none of {', '.join(USAGE_DIMENSIONS)}")
+        since, until = whole(query, "since", 0), whole(query, "until", 2**53)
+        most = min(whole(query, "limit", ROWS_MOST), ROWS_MOST)
+        by = tuple(dict.fromkeys(by))
+        rows = await self._store.usage(by, since // 60, -(-until // 60), most, namespace=namespace)
+        return {"usage": [in_dollars(row) for row in rows]}
+
+    async def decisions(self, query: Query, namespace: str) -> dict[str, Any]:
+        """The newest decisions, of a ``kind`` or by an ``id``."""
+        most = min(whole(query, "limit", 100), ROWS_MOST)
+        rows = await self._store.decisions(query.get("kind", ""), query.get("id", ""), most, namespace=namespace)
+        return {"decisions": [in_dollars(row) for row in rows]}
+
+    async def stages(self, query: Query, namespace: str) -> dict[str, Any]:
+        """The newest stage changes."""
+        rows = await self._store.stage_changes(min(whole(query, "limit", 1000), ROWS_MOST), namespace=namespace)
+        return {"stages": [in_dollars(row) for row in rows]}
+
+    async def runs(self, query: Query, namespace: str) -> dict[str, Any]:
+        """The runs seen last."""
+        rows = await self._store.runs(min(whole(query, "limit", 100), ROWS_MOST), namespace=namespace)
+        return {"runs": [in_dollars(row) for row in rows]}
+
+
+def whole(query: Query, name: str, default: int) -> int:
+    """A whole number of a query; raises ValueError that names it."""
+    text = query.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit()) or len(text) > 16:
+        raise ValueError(f"{name}: {text[:40]!r} is not a whole number, zero or more")
+    return int(text)
