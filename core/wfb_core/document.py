@@ -84,8 +84,6 @@ class NotYet:
 NOT_YET: dict[str, NotYet] = {
     "ladder.Downgrade": NotYet("the action Downgrade", "Warn and Slow are available"),
     "ladder.notify": NotYet("notify", "stages are recorded and shown without it"),
-    "ladder.usdPerHour": NotYet("a rate of its own for Slow", "Slow paces what is left over the rest of the window"),
-    "onExhausted.Throttle": NotYet("the action Throttle", "Refuse stops at the limit, Allow goes on beyond it"),
     "outputBound.Adaptive": NotYet("Adaptive", "Clamp fits answers to the money left, Strict holds their maximum"),
     "loops": NotYet("the guard against loops", 'only action: "Off" is available'),
 }
@@ -315,14 +313,13 @@ class _Reading:
         own = self.ladder(section)
         section.close()
         if window in (RUN, TOTAL):
-            rated = "" if "ladder.usdPerHour" in NOT_YET.keys() - self.available else "give the step usdPerHour, or "
             for index, rung in enumerate(inherited if own is None else own):
                 if rung.action == SLOW and not rung.rate:
                     place = () if own is None else ("ladder", index)
                     whose = "the budget's ladder has a Slow step" if own is None else "is a Slow step"
                     section.refuse(
-                        f"{whose}, and a {window} window has no end to pace to: {rated}give this limit a ladder of its"
-                        " own without Slow, such as ladder: []",
+                        f"{whose}, and a {window} window has no end to pace to: give the step usdPerHour, or give this"
+                        " limit a ladder of its own without Slow, such as ladder: []",
                         *place,
                         value=section.given,
                     )
@@ -364,9 +361,7 @@ class _Reading:
         elif action and step.has("models"):
             step.refuse(f"belongs to the action {DOWNGRADE}: remove it, or change the action", "models")
         if step.has("usdPerHour"):
-            if action == SLOW:
-                self.not_yet("ladder.usdPerHour", step, "usdPerHour")
-            elif action:
+            if action not in (SLOW, ""):
                 step.refuse(f"belongs to the action {SLOW}: remove it, or change the action", "usdPerHour")
         return Rung(at_percent, action, models, rate)
 
@@ -392,8 +387,6 @@ class _Reading:
             return _DEFAULTS.on_exhausted, 0
         action = section.take("action", choice(REFUSE, THROTTLE, ALLOW), "", f"choose {REFUSE}, {THROTTLE} or {ALLOW}")
         needed = 'give the trickle beyond the limit, such as "1.00"' if action == THROTTLE else ""
-        if action == THROTTLE:
-            self.not_yet("onExhausted.Throttle", section, "action")
         trickle = section.take("usdPerHour", _rate, 0, needed)
         if section.has("usdPerHour") and action not in (THROTTLE, ""):
             section.refuse(f"belongs to the action {THROTTLE}: remove it, or change the action", "usdPerHour")

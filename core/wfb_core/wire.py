@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wfb_core.grants import ANSWERS, Claim, Need, Reply, Report, Share
+from wfb_core.grants import ANSWERS, WAYS, Claim, Need, Obstacle, Reply, Report, Share
 
 OUTCOMES = ("ok", "error", "disconnected", "cut", "interrupted", "refused", "unmetered", "unpriced")
 """How a call ended, as usage rows count it."""
@@ -30,6 +30,9 @@ COUNT_MOST = 2**50
 
 ID_LONGEST, MODEL_LONGEST, MESSAGE_LONGEST = 512, 256, 2000
 """Characters of ids, of names that callers give, and of sentences."""
+
+TURN_MOST = 1e9
+"""The longest turn that is told, seconds."""
 
 MINUTE_MOST = 10_000 * 366 * 24 * 60
 """The last minute of the calendar, and a little more."""
@@ -144,6 +147,7 @@ def encode_dispatch(dispatch: Dispatch) -> bytes:
                         "expected": n.expected,
                         "windows": list(n.windows),
                         "waited": n.waited,
+                        **({} if n.patience == math.inf else {"patience": n.patience}),
                     }
                     for n in report.needs
                 ],
@@ -180,10 +184,15 @@ def encode_response(response: Response) -> bytes:
                         "room": s.room,
                         "closed": s.closed,
                         "limit": s.limit,
+                        **({} if s.trickled is None else {"trickled": s.trickled}),
                     }
                     for window, s in reply.shares.items()
                 },
                 "answers": {str(call): answer for call, answer in reply.answers.items()},
+                "obstacles": {
+                    str(call): {"window": o.window, "way": o.way, "turn": min(o.turn, TURN_MOST)}
+                    for call, o in reply.obstacles.items()
+                },
             },
             "applied": response.applied,
             "scope": response.scope,
@@ -308,7 +317,18 @@ def _reply(reply: "_Fields") -> Reply:
             _sound(window, ID_LONGEST, shares.place(window)): _share(shares.section(window)) for window in shares.value
         },
         answers={_call(call, answers.place(call)): answers.choice(call, ANSWERS) for call in answers.value},
+        obstacles=_obstacles(reply.section("obstacles")) if "obstacles" in reply.value else {},
     )
+
+
+def _obstacles(given: "_Fields") -> dict[int, Obstacle]:
+    found = {}
+    for call in given.value:
+        one = given.section(call)
+        if one.value.get("way") in WAYS:  # a newer ledger may know of more ways: the answer itself says what to do
+            obstacle = Obstacle(one.text("window", ID_LONGEST), one.choice("way", WAYS), one.moment("turn", least=0.0))
+            found[_call(call, given.place(call))] = obstacle
+    return found
 
 
 def _share(share: "_Fields") -> Share:
@@ -320,6 +340,7 @@ def _share(share: "_Fields") -> Share:
         room=share.whole("room", least=-(2**63), most=2**63),
         closed=share.flag("closed"),
         limit=share.whole("limit", most=2**63),
+        trickled=share.whole("trickled", most=2**63) if "trickled" in share.value else None,
     )
 
 

@@ -49,7 +49,17 @@ and nothing here reads a clock, a disk or a network. The rules, and where each i
 15. **Slow.** A line runs evenly from the spend at which Slow began to the limit at the window's end. A call may go, in
     order of age, while what is used, expected of calls in flight and expected of those ahead is below the line. The
     line leads that sum by at most a fiftieth of the rest and a minute of pace, and trails ``used`` by at most a fiftieth.
-    A window without an end has nothing to pace to. (``Window.pace``)
+    Where Slow has a rate of its own the line rises by that instead, leads by at most a minute of it, and waits for
+    whatever is spent above it. A window with neither end nor rate has nothing to pace to. (``Window.pace``)
+16. **Throttle.** With a trickle a limit is followed by an allowance: ``trickle * time`` since the first call that found
+    too little left of the limit itself. ``sum(granted) <= limit + allowance``, so a hold goes when all of it has
+    accrued, in the same queue and order of age. Nobody is EXHAUSTED or STUCK there; who surely cannot be served within
+    its patience is BUSY at once, and keeps nobody waiting. A grant that leaves the limit room again ends it, as does
+    another trickle or a higher limit: no allowance for a time in which it was not due. (``Window.advance``,
+    ``Ledger._in_the_way``)
+17. **Turns.** With every answer but GRANTED goes the window that decided, how it stands in the way, and the seconds until
+    the call's turn as far as they can be told. Of several the tightest is named where money is gone, the one whose turn
+    is farthest where it is not. (``Obstacle``)
 """
 
 from wfb_core.grants.ledger import Changes, Holder, Ledger
@@ -58,11 +68,18 @@ from wfb_core.grants.messages import (
     BUSY,
     EXHAUSTED,
     GRANTED,
+    HELD,
+    PACED,
     PENDING,
+    SILENT_MONEY,
+    SPENT,
     STUCK,
+    THROTTLED,
     TIMED_OUT,
+    WAYS,
     Claim,
     Need,
+    Obstacle,
     Reply,
     Report,
     Share,
@@ -103,25 +120,32 @@ __all__ = [
     "FREED",
     "GAP",
     "GRANTED",
+    "HELD",
     "HOLD_SECONDS",
     "IDLE",
     "LEARN",
     "LOST",
     "NEAR",
+    "PACED",
     "PENDING",
     "SILENT",
+    "SILENT_MONEY",
     "SPEND_SECONDS",
+    "SPENT",
     "STUCK",
     "TAU",
+    "THROTTLED",
     "TIGHT",
     "TIMED_OUT",
     "TIMEOUT",
     "UNKNOWN",
+    "WAYS",
     "Changes",
     "Claim",
     "Holder",
     "Ledger",
     "Need",
+    "Obstacle",
     "Purse",
     "Record",
     "Reply",

@@ -1,10 +1,29 @@
 """The ledger: hands out each limit to holders, and takes back what they say they no longer need."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import inf
+from typing import Any
 
 from wfb_core.grants import timing
-from wfb_core.grants.messages import BUSY, EXHAUSTED, GRANTED, PENDING, STUCK, Claim, Need, Reply, Report, Share
+from wfb_core.grants.messages import (
+    BUSY,
+    EXHAUSTED,
+    GRANTED,
+    HELD,
+    PACED,
+    PENDING,
+    SILENT_MONEY,
+    SPENT,
+    STUCK,
+    THROTTLED,
+    Claim,
+    Need,
+    Obstacle,
+    Reply,
+    Report,
+    Share,
+)
 from wfb_core.grants.window import SUMS, Row, Waiter, Window
 
 
@@ -79,19 +98,30 @@ class Ledger:
 
     # Windows
 
-    def open(self, window_id: str, limit: int, start: float = -inf, end: float = inf, slow_from: float = inf) -> Window:
+    def open(
+        self, window_id: str, limit: int, start: float = -inf, end: float = inf, slow_from: float = inf, **terms: Any
+    ) -> Window:
         """Add a window, before anybody needs it; opening it again changes nothing.
 
-        ``slow_from`` is the part of the limit from which calls are paced. Raises ValueError for a negative limit.
+        ``slow_from`` is the part of the limit from which calls are paced; ``terms`` are ``rates``, ``trickle`` and
+        ``goal`` of a Window. Raises ValueError for a negative limit.
         """
         if limit < 0:
             raise ValueError(f"limit of {window_id} is {limit}: a limit is zero or more nano-USD")
         if window_id not in self.windows:
-            self.windows[window_id] = Window(limit, start, end, slow_from)
+            self.windows[window_id] = Window(limit, start, end, slow_from, **terms)
             self._changes.windows.add(window_id)
         return self.windows[window_id]
 
-    def edit(self, window_id: str, limit: int, slow_from: float = inf) -> None:
+    def edit(
+        self,
+        window_id: str,
+        limit: int,
+        slow_from: float = inf,
+        rates: tuple[tuple[float, int], ...] = (),
+        trickle: int = 0,
+        goal: int | None = None,
+    ) -> None:
         """Change a limit: what is granted above it comes back with the holders' next reports.
 
         Raises ValueError for a negative limit and KeyError for a window that is not open.
@@ -99,10 +129,15 @@ class Ledger:
         if limit < 0:
             raise ValueError(f"limit of {window_id} is {limit}: a limit is zero or more nano-USD")
         window = self.windows[window_id]
-        if (window.limit, window.slow_from) != (limit, slow_from):
-            window.limit, window.slow_from, window.line = limit, slow_from, None
+        if (window.limit, window.slow_from, window.trickle) != (limit, slow_from, trickle):
+            if trickle != window.trickle or limit > window.limit:
+                # Another trickle is never due for a time in which it was not agreed, nor once the limit has room again.
+                window.exhausted_at, window.allowance = inf, 0
+            window.limit, window.slow_from, window.trickle, window.line = limit, slow_from, trickle, None
             window.largest = max(window.largest, limit)
             self._changes.windows.add(window_id)
+        if (window.rates, window.goal) != (rates, goal):
+            window.rates, window.goal, window.line = rates, goal, None  # not durable: the budget in force says them
 
     def forget(self, window_id: str) -> None:
         """Drop an ended window and its rows; what is still said about it is not heard. Unknown ones are no error."""
@@ -146,9 +181,11 @@ class Ledger:
             self._take(name, window, claim, stranger=stranger)
         for call in who.queued.keys() - {need.call for need in report.needs}:
             self._leave_queues(name, call)
-        answers = {need.call: self._decide(now, name, need) for need in report.needs}
+        decided = {need.call: self._decide(now, name, need) for need in report.needs}
+        answers = {call: answer for call, (answer, _) in decided.items()}
+        obstacles = {call: obstacle for call, (_, obstacle) in decided.items() if obstacle is not None}
         shares = {window: self._share(now, name, window) for window in claims}
-        who.reply = Reply(report.seq, self.epoch, self._period(now, shares), shares, answers)
+        who.reply = Reply(report.seq, self.epoch, self._period(now, shares), shares, answers, obstacles)
         return who.reply
 
     def _old(self, who: Holder, report: Report) -> bool:
@@ -238,38 +275,65 @@ class Ledger:
 
     # Answers
 
-    def _decide(self, now: float, holder: str, need: Need) -> str:
+    def _decide(self, now: float, holder: str, need: Need) -> tuple[str, Obstacle | None]:
+        """The answer to a need, and of what stands in its way the part that decided."""
         named = [(name, self.windows[name]) for name in need.windows if name in self.windows]
         if now < self.learn_until or len(named) < len(need.windows) or not all(w.open_at(now) for _, w in named):
-            return PENDING
-        if any(self._exhausted(window, need.hold) for _, window in named):
+            return PENDING, None
+        for _, window in named:
+            window.advance(now)
+        if obstacle := self._out_of_reach(named, need.hold):
             self._leave_queues(holder, need.call)
-            return EXHAUSTED
-        if any(window.left() - window.lost < need.hold for _, window in named):
-            self._leave_queues(holder, need.call)
-            return STUCK
-        key = holder, need.call
+            return (EXHAUSTED if obstacle.way == SPENT else STUCK), obstacle
         queued = self.holders[holder].queued.get(need.call, set())
-        places = [place for name in queued if (place := self.windows[name].queue.get(key))]
+        places = [place for name in queued if (place := self.windows[name].queue.get((holder, need.call)))]
         since = min((place.since for place in places), default=now - need.waited)
-        short = set()
+        obstacles = []
         for name, window in named:
-            hold, expected, oldest = window.ahead(now, since)
-            if window.free() - hold < need.hold:
-                window.tight_until = now + timing.TIGHT
-                paced = False
-            elif window.slow() and window.pace(now) - expected <= 0:
-                paced = True
-            else:
+            obstacle, crowded = self._in_the_way(now, name, need, since)
+            if obstacle is None:
                 continue
-            if not queued and window.crowded(hold, expected, oldest, now, paced=paced):
-                return BUSY
-            short.add(name)
-        if short:
-            self._queue(now, holder, need, since, short | queued)
-            return PENDING
-        for name, _ in named:
-            row = self._row(holder, name)
+            if crowded and not queued:
+                return BUSY, obstacle
+            obstacles.append(obstacle)
+        if obstacles:
+            self._queue(now, holder, need, since, {obstacle.window for obstacle in obstacles} | queued)
+            return PENDING, max(obstacles, key=lambda obstacle: obstacle.turn)
+        self._grant(holder, need)
+        return GRANTED, None
+
+    def _out_of_reach(self, named: Iterable[tuple[str, Window]], hold: int) -> Obstacle | None:
+        """The tightest of the windows that can not pay for a hold, and have no trickle that will."""
+        firm = [(window, name) for name, window in named if not window.trickle]
+        if spent := [(window.left(), name) for window, name in firm if self._exhausted(window, hold)]:
+            return Obstacle(min(spent)[1], SPENT)
+        if lost := [(left, name) for window, name in firm if (left := window.left() - window.lost) < hold]:
+            return Obstacle(min(lost)[1], SILENT_MONEY)
+        return None
+
+    def _in_the_way(self, now: float, name: str, need: Need, since: float) -> tuple[Obstacle | None, bool]:
+        """What a window has against a need for now, and whether its queue is too long to join."""
+        window = self.windows[name]
+        hold, expected, oldest = window.ahead(now, since)
+        beyond = window.throttled(need.hold)
+        if beyond and window.exhausted_at == inf:
+            window.exhausted_at = now
+            self._changes.windows.add(name)
+        missing = need.hold + hold - window.free()
+        if missing > 0:
+            window.tight_until = now + timing.TIGHT
+            if beyond:
+                turn = window.trickle_seconds(missing)
+                return Obstacle(name, THROTTLED, turn), window.crowded_by_trickle(need.hold + hold, need.patience)
+            return Obstacle(name, HELD), window.crowded(hold, expected, oldest, now, paced=False)
+        if not beyond and window.slow() and (lead := window.pace(now) - expected) <= 0:
+            turn = window.pace_seconds(now, -lead)
+            return Obstacle(name, PACED, turn), window.crowded(hold, expected, oldest, now, paced=True)
+        return None, False
+
+    def _grant(self, holder: str, need: Need) -> None:
+        for name in need.windows:
+            row, window = self._row(holder, name), self.windows[name]
             self._book(
                 holder,
                 name,
@@ -277,8 +341,10 @@ class Ledger:
                 held=row.held + need.hold,
                 expected=row.expected + need.expected,
             )
+            if window.exhausted_at < inf and window.granted <= window.limit:
+                window.exhausted_at, window.allowance = inf, 0  # it had room after all
+                self._changes.windows.add(name)
         self._leave_queues(holder, need.call)
-        return GRANTED
 
     def _exhausted(self, window: Window, hold: int) -> bool:
         return window.left() < hold
@@ -295,16 +361,20 @@ class Ledger:
 
     def _share(self, now: float, holder: str, window_id: str) -> Share:
         window, row = self.windows[window_id], self._row(holder, window_id)
+        window.advance(now)
         keep = self._keep(now, window, row)
         more = min(keep - (row.granted - row.used - row.held), window.free())
         if more > 0:
             self._book(holder, window_id, granted=row.granted + more)
-        return Share(row.granted, keep, window.left(), window.room(), now >= window.end, window.limit)
+        trickled = window.allowance if window.trickle else None
+        return Share(row.granted, keep, window.left(), window.room(), now >= window.end, window.limit, trickled)
 
     def _keep(self, now: float, window: Window, row: Row) -> int:
         near_or_open = window.start - timing.AHEAD <= now < window.end
         if not near_or_open or now < self.learn_until or now < window.tight_until or window.slow():
             return 0
+        if window.exhausted_at < inf:
+            return 0  # what the trickle allows goes to those who ask, in their order
         pot = max(0, window.room()) // 4
         if window.want > 4 * pot:
             return 0

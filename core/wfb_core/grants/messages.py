@@ -1,6 +1,7 @@
 """What a holder and the ledger say to each other: running totals one way, running totals and answers the other."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 
 GRANTED = "granted"
 """The hold is reserved in every window: the call may go."""
@@ -17,6 +18,31 @@ TIMED_OUT = "timed out"
 
 ANSWERS = (GRANTED, PENDING, BUSY, STUCK, EXHAUSTED)
 """All that a ledger answers to a need."""
+
+SPENT = "spent"
+"""What is settled leaves no room for the call."""
+SILENT_MONEY = "silent"
+"""Holders that fell silent have the money."""
+HELD = "held"
+"""Calls in flight, slack of other holders or older calls have the money."""
+PACED = "paced"
+"""The window is in Slow, and the call's turn has not come."""
+THROTTLED = "throttled"
+"""The window is exhausted, and its trickle has not yet allowed enough for the call."""
+
+WAYS = (SPENT, SILENT_MONEY, HELD, PACED, THROTTLED)
+"""How a window can stand in a call's way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """The window that decided about a call that is not granted."""
+
+    window: str
+    way: str
+    """One of ``WAYS``."""
+    turn: float = 0.0
+    """Seconds until the call's turn, as far as the ledger can tell now; 0.0 where it cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +75,8 @@ class Need:
     """Every window in which the hold must fit; each is named in the same report's claims."""
     waited: float
     """Seconds since the call was asked for."""
+    patience: float = inf
+    """Seconds that it will still wait where it is paced or throttled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +108,8 @@ class Share:
     """Whether the window has ended."""
     limit: int | None = None
     """The limit as the ledger knows it now; None where the sender does not say, and then ``spent`` is not known."""
+    trickled: int | None = None
+    """What the trickle allows beyond the limit by now, counted in ``left`` and ``room``; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +124,5 @@ class Reply:
     shares: dict[str, Share]
     answers: dict[int, str]
     """Answer by call number, one for every need."""
+    obstacles: dict[int, Obstacle] = field(default_factory=dict)
+    """What stands in the way, by call number, of those that were not granted."""

@@ -21,6 +21,8 @@ class Purse:
     room: int | None = None
     limit: int | None = None
     """As last heard; None before the first reply."""
+    trickled: int | None = None
+    """What a trickle allows beyond the limit, as last heard; None where there is none."""
     spends: float = 0.0
     holds: float = 0.0
     """Decaying sums of what was settled and of what was asked for."""

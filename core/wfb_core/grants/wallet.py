@@ -1,12 +1,27 @@
 """The wallet: one holder's money in all its windows, and its calls in flight and in wait."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Self
 
 from wfb_core.grants import timing
-from wfb_core.grants.messages import BUSY, EXHAUSTED, GRANTED, PENDING, STUCK, TIMED_OUT, Claim, Need, Reply, Report
+from wfb_core.grants.messages import (
+    BUSY,
+    EXHAUSTED,
+    GRANTED,
+    PACED,
+    PENDING,
+    SPENT,
+    STUCK,
+    THROTTLED,
+    TIMED_OUT,
+    Claim,
+    Need,
+    Obstacle,
+    Reply,
+    Report,
+)
 from wfb_core.grants.purse import Purse
 
 WindowsAt = Callable[[float], tuple[str, ...]]
@@ -43,6 +58,8 @@ class Wait:
     at: WindowsAt
     since: float
     deadline: float
+    delayed_until: float
+    """Its deadline where it is paced or throttled, and not merely short of money that may come back."""
     asked: tuple[str, ...] = ()
     """The windows it named in the last report."""
 
@@ -68,6 +85,7 @@ class Wallet:
     """When the last report left."""
     _done: list[tuple[int, str]] = field(default_factory=list, init=False)
     _waits: dict[int, float] = field(default_factory=dict, init=False)  # how long those of the last poll had waited
+    _obstacles: dict[int, tuple[float, Obstacle]] = field(default_factory=dict, init=False)  # with when each was heard
     _told: dict[str, tuple[int, int]] = field(default_factory=dict, init=False)  # (left, room) before a first reply
     _in_flight: bool = field(default=False, init=False)
     _changed: bool = field(default=False, init=False)
@@ -115,7 +133,7 @@ class Wallet:
         purse = self.purses.get(window)
         if purse is None or purse.left is None or purse.limit is None:
             return None
-        return purse.limit - purse.left
+        return purse.limit + (purse.trickled or 0) - purse.left
 
     def hear(self, window: str, left: int, room: int) -> None:
         """Learn of a window before the first reply about it; a reply counts for more."""
@@ -134,6 +152,16 @@ class Wallet:
             return max(0.0, self._now - self.waiting[call].since)
         return self._waits.get(call, 0.0)
 
+    def obstacle(self, call: int) -> Obstacle | None:
+        """What stands, or stood, in a call's way, its turn as of the last poll; None where nobody said.
+
+        Known while the call waits, and after its answer until the next poll.
+        """
+        if call not in self._obstacles:
+            return None
+        heard, obstacle = self._obstacles[call]
+        return replace(obstacle, turn=max(0.0, obstacle.turn - max(0.0, self._now - heard)))
+
     def clamp(self, hold: int, floor: int, windows: tuple[str, ...], limits: Mapping[str, int]) -> int:
         """The hold that an answer's cap may be cut down to: an eighth of the room, but not under the call's ``floor``.
 
@@ -145,9 +173,12 @@ class Wallet:
 
     # Calls
 
-    def ask(self, now: float, call: int, hold: int, expected: int, at: WindowsAt, wait: float) -> str:
+    def ask(
+        self, now: float, call: int, hold: int, expected: int, at: WindowsAt, wait: float, delay: float | None = None
+    ) -> str:
         """GRANTED, EXHAUSTED or PENDING; a pending call's answer comes from ``poll`` within ``wait`` seconds.
 
+        Once the ledger says that it is paced or throttled, within ``delay`` seconds instead, where that is given.
         ``call`` is a number that was never used before; ``at`` gives the call's windows, and a call without windows is
         granted. Raises ValueError for a negative amount or a number in use.
         """
@@ -163,9 +194,13 @@ class Wallet:
         if self._may_help_itself(now, windows) and self._fits(hold, windows):
             self._place(call, Hold(hold, expected, windows, 0.0))
             return GRANTED
-        if now - self._heard < timing.NEAR and any(self._known_exhausted(name, hold) for name in windows):
-            return EXHAUSTED
-        self.waiting[call] = Wait(hold, expected, at, now, now + wait)
+        if now - self._heard < timing.NEAR:
+            spent = [(self.purses[name].left or 0, name) for name in windows if self._known_exhausted(name, hold)]
+            if spent:
+                self._now = max(self._now, now)
+                self._obstacles[call] = now, Obstacle(min(spent)[1], SPENT)
+                return EXHAUSTED
+        self.waiting[call] = Wait(hold, expected, at, now, now + wait, now + (wait if delay is None else delay))
         self._urgent = True
         return PENDING
 
@@ -203,7 +238,8 @@ class Wallet:
     def drop(self, call: int) -> None:
         """Forget a waiting call whose client left: money granted to it meanwhile is slack, and leaves with the next cut."""
         if self.waiting.pop(call, None):
-            self._changed = True
+            self._obstacles.pop(call, None)
+            self._changed = self._freed = True
 
     def settle(self, now: float, call: int, cost: int) -> None:
         """Replace a call's hold by what it cost.
@@ -238,6 +274,7 @@ class Wallet:
                 self._answer(now, call, TIMED_OUT)
         done, self._done = self._done, []
         answered = {call for call, _ in done}
+        self._obstacles = {c: o for c, o in self._obstacles.items() if c in answered or c in self.waiting}
         self._waits = {call: waited for call, waited in self._waits.items() if call in answered}
         return done
 
@@ -280,7 +317,14 @@ class Wallet:
             for name, purse in self.purses.items()
         }
         needs = tuple(
-            Need(call, wait.hold, wait.expected, wait.asked, max(0.0, now - wait.since))
+            Need(
+                call,
+                wait.hold,
+                wait.expected,
+                wait.asked,
+                max(0.0, now - wait.since),
+                max(0.0, wait.delayed_until - now),
+            )
             for call, wait in self.waiting.items()
         )
         return Report(self.holder, self.epoch, self.seq, claims, needs)
@@ -295,11 +339,18 @@ class Wallet:
             if (purse := self.purses.get(name)) is not None:
                 purse.ceiling, purse.keep = share.granted, share.keep
                 purse.left, purse.room, purse.limit = share.left, share.room, share.limit
+                purse.trickled = share.trickled
                 self._told.pop(name, None)
         self._put_away(now, reply)
         for call, answer in reply.answers.items():
             wait = self.waiting.get(call)
-            if wait is None or answer == PENDING or not self._same_windows(now, wait):
+            if wait is None or not self._same_windows(now, wait):
+                continue
+            if obstacle := reply.obstacles.get(call):
+                self._obstacles[call] = now, obstacle
+                if obstacle.way in (PACED, THROTTLED):
+                    wait.deadline = wait.delayed_until
+            if answer == PENDING:
                 continue
             if answer in (EXHAUSTED, STUCK, BUSY):
                 self._answer(now, call, answer)
@@ -347,7 +398,7 @@ class Wallet:
     def _known_exhausted(self, name: str, hold: int) -> bool:
         """Whether a moment ago nothing was left for such a hold; saves a report per call in a storm of retries."""
         left = self.purses[name].left
-        return left is not None and left < hold
+        return left is not None and left < hold and self.purses[name].trickled is None
 
     def _place(self, call: int, placed: Hold) -> None:
         self.holds[call] = placed

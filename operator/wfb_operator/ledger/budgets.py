@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
-from wfb_core.budget import ALLOW, REPORT, RUN, SLOW, TOTAL, Budget, Limit
+from wfb_core.budget import ALLOW, REPORT, SLOW, THROTTLE, Budget, Limit
 from wfb_core.document import BudgetErrors, parse_budget
 from wfb_operator.ledger.store.port import StoredBudget
 
@@ -96,16 +96,37 @@ class Budgets:
         return next(((entry.budget, limit) for limit in entry.budget.limits if limit.window == kind), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How the grants treat a window of a limit; amounts in nano-USD, fields as those of a Window."""
+
+    limit: int
+    slow_from: float
+    rates: tuple[tuple[float, int], ...]
+    trickle: int
+    goal: int | None
+
+
+def terms_of(budget: Budget, limit: Limit) -> Terms:
+    """What a budget's words mean for the windows of one of its limits.
+
+    One that only counts is never reached. One that allows calls beyond its limit still paces up to it.
+    """
+    unlimited = budget.enforcement == REPORT or budget.on_exhausted == ALLOW
+    slow = [rung for rung in budget.ladder_of(limit) if rung.action == SLOW and budget.enforcement != REPORT]
+    rates = tuple((rung.at_percent / 100, rung.rate) for rung in slow) if any(rung.rate for rung in slow) else ()
+    return Terms(
+        limit=LIMIT_MOST if unlimited else limit.nanos,
+        slow_from=min((rung.at_percent / 100 for rung in slow), default=inf),
+        rates=rates,
+        trickle=budget.trickle if budget.on_exhausted == THROTTLE and not unlimited else 0,
+        goal=limit.nanos if unlimited and slow else None,
+    )
+
+
 def granted_limit(budget: Budget, limit: Limit) -> int:
     """The limit that grants are held to: a budget that only counts is never reached, and is judged by its stated one."""
-    return LIMIT_MOST if budget.enforcement == REPORT or budget.on_exhausted == ALLOW else limit.nanos
-
-
-def slow_from(budget: Budget, limit: Limit) -> float:
-    """The part of the limit from which its ladder paces; infinity where it never does."""
-    if budget.enforcement == REPORT or limit.window in (RUN, TOTAL):
-        return inf
-    return min((rung.at_percent / 100 for rung in budget.ladder_of(limit) if rung.action == SLOW), default=inf)
+    return terms_of(budget, limit).limit
 
 
 def _entry(document: Any) -> BudgetEntry:

@@ -5,11 +5,12 @@ loaded anew, so no part of it can be half applied.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from math import inf
 
 from wfb_core.grants import Holder, Row, Window
 from wfb_core.stages import OPEN
-from wfb_operator.ledger.budgets import BudgetEntry, Budgets, granted_limit, slow_from
+from wfb_operator.ledger.budgets import BudgetEntry, Budgets, terms_of
 from wfb_operator.ledger.grant_book import GrantBook, ended
 from wfb_operator.ledger.identities import Identity, from_store
 from wfb_operator.ledger.stages_watch import WindowNote, watch_stages
@@ -125,13 +126,8 @@ class Memory:
     # -- windows
     def open(self, opening: Opening) -> None:
         """Open a window that no store knows."""
-        self.grants.open(
-            opening.at.id,
-            granted_limit(opening.budget, opening.limit),
-            opening.at.start,
-            opening.at.end,
-            slow_from(opening.budget, opening.limit),
-        )
+        terms = asdict(terms_of(opening.budget, opening.limit))
+        self.grants.open(opening.at.id, start=opening.at.start, end=opening.at.end, **terms)
         self._note(opening.at.id, opening.budget.key, opening.limit.window, OPEN)
 
     def edit_windows(self, window_ids: Iterable[str]) -> None:
@@ -140,14 +136,14 @@ class Memory:
             note = self.notes[window_id]
             found = self.budgets.limit(note.budget, note.kind)
             if found is not None:
-                self.grants.edit(window_id, granted_limit(*found), slow_from(*found))
+                self.grants.edit(window_id, **asdict(terms_of(*found)))
                 self._rewritten.add(window_id)
 
     def bring_in(self, books: Books) -> None:
         """Take in what a store knows of windows and holders."""
         new = [w for w in books.windows if w.id not in self.grants.windows]
         self.grants.bring_in(
-            {w.id: Window(w.limit, w.starts, w.ends, w.slow_from, w.largest, w.overdraft, w.learned) for w in new},
+            {window.id: _window(window) for window in new},
             {(row.holder, row.window): Row(*row[2:]) for row in books.rows},
             {h.id: Holder(h.seq, h.seen, h.epoch, h.flagged, h.lost) for h in books.holders},
         )
@@ -224,4 +220,21 @@ class Memory:
             window.overdraft,
             window.learned,
             note.stage,
+            window.trickle,
+            None if window.exhausted_at == inf else window.exhausted_at,
         )
+
+
+def _window(stored: StoredWindow) -> Window:
+    """A window as the grants have it; its rates and goal are the budget's to say, which follows at once."""
+    return Window(
+        limit=stored.limit,
+        start=stored.starts,
+        end=stored.ends,
+        slow_from=stored.slow_from,
+        largest=stored.largest,
+        overdraft=stored.overdraft,
+        learned=stored.learned,
+        trickle=stored.trickle,
+        exhausted_at=inf if stored.exhausted_at is None else stored.exhausted_at,
+    )

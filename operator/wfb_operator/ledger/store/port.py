@@ -64,6 +64,10 @@ class StoredWindow(NamedTuple):
     overdraft: int
     learned: int
     stage: str
+    trickle: int
+    """Nano-USD per hour beyond the limit."""
+    exhausted_at: float | None
+    """Since when the trickle accrues; None while it does not."""
 
 
 class StoredRow(NamedTuple):

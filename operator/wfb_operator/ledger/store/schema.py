@@ -176,9 +176,15 @@ _LIST_PRICES = (
     "UPDATE usage_minute SET list_nanos = nanos",
 )
 
+_TRICKLE = (
+    "ALTER TABLE windows ADD COLUMN trickle INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE windows ADD COLUMN exhausted_at REAL",
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "grants, usage, stages, budgets, identities", _TABLES),
     Migration(2, "list price beside the effective one", _LIST_PRICES),
+    Migration(3, "a trickle beyond the limit, and since when", _TRICKLE),
 )
 
 NEWEST = MIGRATIONS[-1].version
