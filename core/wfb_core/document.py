@@ -360,9 +360,8 @@ class _Reading:
                 step.refuse('is missing: say what to use instead, such as [{from: "claude-opus-*", to: …}]', "models")
         elif action and step.has("models"):
             step.refuse(f"belongs to the action {DOWNGRADE}: remove it, or change the action", "models")
-        if step.has("usdPerHour"):
-            if action not in (SLOW, ""):
-                step.refuse(f"belongs to the action {SLOW}: remove it, or change the action", "usdPerHour")
+        if step.has("usdPerHour") and action not in (SLOW, ""):
+            step.refuse(f"belongs to the action {SLOW}: remove it, or change the action", "usdPerHour")
         return Rung(at_percent, action, models, rate)
 
     def downgrades(self, step: Section) -> tuple[tuple[str, str], ...]:

@@ -4,6 +4,7 @@ ALLOWED = "Allowed"
 BUDGET_EXHAUSTED = "BudgetExhausted"
 MONEY_IN_FLIGHT = "MoneyInFlight"
 PACED = "Paced"
+THROTTLED = "Throttled"
 QUEUE_FULL = "QueueFull"
 HOLDERS_LOST = "HoldersLost"
 LEDGER_UNREACHABLE = "LedgerUnreachable"
@@ -21,7 +22,8 @@ SENTENCES: dict[str, str] = {
     ALLOWED: "Every budget that matches the call had room for it.",
     BUDGET_EXHAUSTED: "What is already settled leaves no room for this call in one of its budgets.",
     MONEY_IN_FLIGHT: "The money left is reserved by calls still in flight and did not come back in time.",
-    PACED: "A budget is in stage Slow: what is left is spread over the rest of its window.",
+    PACED: "A budget is in stage Slow: what is left is spread over the rest of its window, or spent at a rate.",
+    THROTTLED: "A budget is exhausted and lets a stated trickle through, which does not pay for this call yet.",
     QUEUE_FULL: "Too many calls already wait for the money left.",
     HOLDERS_LOST: "The money left is held by sidecars that have not been heard from.",
     LEDGER_UNREACHABLE: "The money at hand is spent and no ledger answers; failurePolicy is Fail.",

@@ -1,13 +1,14 @@
 """Holding money for a call: how much, for how long it waits, how far its cap is lowered, and why it was refused."""
 
 import asyncio
+from math import ceil
 from typing import Any
 
 from wfb_core import bounds, reasons
-from wfb_core.budget import CLAMP, IGNORE, SLOW
+from wfb_core.budget import CLAMP, IGNORE
 from wfb_core.decide import Refusal
 from wfb_core.expectation import Expectations
-from wfb_core.grants import BUSY, EXHAUSTED, GRANTED, STUCK, TIMED_OUT
+from wfb_core.grants import BUSY, EXHAUSTED, GRANTED, PACED, STUCK, THROTTLED, TIMED_OUT
 from wfb_core.money import format_usd
 from wfb_core.price import ModelPrice
 from wfb_sidecar.books import Books
@@ -20,8 +21,17 @@ from wfb_sidecar.till import Till
 ATTEMPTS = 4
 """How often a call's cap is lowered to what is left before it is refused: each time the ledger has just said what is."""
 
-PACED_SECONDS = 30
-"""Retry-After in stage Slow: every SDK obeys up to 60."""
+RETRY_MOST = 60
+"""The longest Retry-After, in seconds, for a turn that comes later: every SDK obeys up to this."""
+
+TURNS = {
+    PACED: (reasons.PACED, "it is in stage Slow, and this call's turn has not come; wait, or raise the limit"),
+    THROTTLED: (
+        reasons.THROTTLED,
+        "it is exhausted, and its trickle (onExhausted.usdPerHour) does not pay this call yet; wait, or raise the limit",
+    ),
+}
+"""Reason and text where a window lets calls through one after the other."""
 
 
 class Holding:
@@ -52,9 +62,7 @@ class Holding:
                 budget.refusal_status,
                 budget=budget.key,
             )
-        wait = max(
-            (b.max_delay_seconds if self._paced(enforced) else b.wait_seconds for b in scope.budgets), default=0.0
-        )
+        wait = max((b.wait_seconds for b in scope.budgets), default=0.0)
         call.input_cost = bounds.hold(facts, price, 0) or 0
         changed, hold = False, full if full is not None else 1 << 62
         if clampable:
@@ -74,7 +82,7 @@ class Holding:
             call.hold = hold
             call.waiter = asyncio.current_task()
             try:
-                answer = await till.ask(call.id, hold, expected, scope.ids, wait)
+                answer = await till.ask(call.id, hold, expected, scope.ids, wait, scope.delay)
             finally:
                 call.waiter = None
             if answer != EXHAUSTED or not clampable:
@@ -99,29 +107,30 @@ class Holding:
             )
         return self._by_answer(call, enforced, answer, floor)
 
-    def _paced(self, windows: tuple[OpenWindow, ...]) -> bool:
-        """Whether the ledger paces one of these windows, as far as it has said what is spent."""
-        for w in windows:
-            spent = self._till.wallet.spent(w.id)
-            slow = [r.at_percent for r in w.budget.ladder_of(w.limit) if r.action == SLOW]
-            if spent is not None and slow and spent * 100 >= min(slow) * w.limit.nanos:
-                return True
-        return False
-
     def _by_answer(self, call: Call, windows: tuple[OpenWindow, ...], answer: str, floor: int) -> Refusal:
         if answer == EXHAUSTED:
             return self._money_refusal(
                 call, windows, reasons.BUDGET_EXHAUSTED, None, f"this call needs ${format_usd(floor)} at least", None
             )
-        if answer in {TIMED_OUT, BUSY} and self._paced(windows):
-            text = "it is in stage Slow, and this call's turn has not come; wait, or raise the limit"
-            return self._money_refusal(call, windows, reasons.PACED, 429, text, PACED_SECONDS)
+        obstacle = self._till.wallet.obstacle(call.id)
+        if answer in {TIMED_OUT, BUSY} and obstacle is not None and obstacle.way in TURNS:
+            reason, text = TURNS[obstacle.way]
+            after = min(max(1, ceil(obstacle.turn)), RETRY_MOST)
+            return self._money_refusal(call, windows, reason, 429, text, after)
         reason, text, after = {
             TIMED_OUT: (reasons.MONEY_IN_FLIGHT, "the money left is held by calls in flight", 2),
             BUSY: (reasons.QUEUE_FULL, "too many calls wait for the money left", 5),
             STUCK: (reasons.HOLDERS_LOST, "the money left is held by sidecars that have gone silent", 60),
         }[answer]
         return self._money_refusal(call, windows, reason, 429, text, after)
+
+    def _decisive(self, call: Call, windows: tuple[OpenWindow, ...]) -> OpenWindow | None:
+        """The window that decided, as the ledger says; the one with the least left where it did not say."""
+        obstacle = self._till.wallet.obstacle(call.id)
+        if obstacle is not None and (named := next((w for w in windows if w.id == obstacle.window), None)):
+            return named
+        known = [(left, w) for w in windows if (left := self._till.wallet.left(w.id)) is not None]
+        return min(known, key=lambda one: one[0])[1] if known else None
 
     def _money_refusal(
         self,
@@ -132,17 +141,15 @@ class Holding:
         text: str,
         retry_after: int | None,
     ) -> Refusal:
-        tightest, left = None, None
-        for w in windows:
-            here = self._till.wallet.left(w.id)
-            if here is not None and (left is None or here < left):
-                tightest, left = w, here
+        tightest = self._decisive(call, windows)
+        left = None if tightest is None else self._till.wallet.left(tightest.id)
         if tightest is None or left is None:
-            budget = windows[0].budget if windows else None
+            budget = tightest.budget if tightest else windows[0].budget if windows else None
             return Refusal(reason, text, status or 402, budget.key if budget else "", retry_after=retry_after)
         limit = tightest.limit.nanos
         name = f"{tightest.budget.key} ({tightest.limit.window} limit ${format_usd(limit)})"
-        spent = limit - left
+        spent = self._till.wallet.spent(tightest.id)
+        spent = limit - left if spent is None else spent
         return Refusal(
             reason,
             f"budget {name} has ${format_usd(max(0, left))} left: {text}",

@@ -53,6 +53,12 @@ class Scope:
             self._open(t)
         return self._kept_ids
 
+    def delay(self, window_id: str) -> float:
+        """The most seconds that a window may hold a call back; of one that is gone by now, as long as any may."""
+        key = window_id.partition("|")[0]
+        of_it = [b.max_delay_seconds for b in self.budgets if b.key == key]
+        return max(of_it or [b.max_delay_seconds for b in self.budgets], default=0.0)
+
     def _open(self, t: float) -> None:
         kept = []
         for budget in self.budgets:

@@ -46,14 +46,20 @@ class Till:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="till")
 
     async def ask(
-        self, call: int, hold: int, expected: int, at: Callable[[float], tuple[str, ...]], wait: float
+        self,
+        call: int,
+        hold: int,
+        expected: int,
+        at: Callable[[float], tuple[str, ...]],
+        wait: float,
+        delay: Callable[[str], float] | None = None,
     ) -> str:
         """The answer to a call's need: at once where money is at hand, else the ledger's, else TIMED_OUT.
 
         When the caller is cancelled (its client left) the call gives up its place.
         """
         now = self._clock.now()
-        answer = self.wallet.ask(now, call, hold, expected, at, wait)
+        answer = self.wallet.ask(now, call, hold, expected, at, wait, delay)
         if answer != PENDING:
             self.told()
             return answer
@@ -64,6 +70,7 @@ class Till:
             return await future
         except asyncio.CancelledError:
             self.wallet.drop(call)
+            self.told()
             if future.done() and not future.cancelled() and call in self.wallet.holds:
                 self.wallet.settle(self._clock.now(), call, 0)
             raise

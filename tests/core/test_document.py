@@ -427,13 +427,12 @@ SLOW_STEP = {"atPercent": 85, "action": "Slow"}
 
 @pytest.mark.parametrize("window", ["Run", "Total"])
 def test_slow_needs_an_end(window):
-    """Slow on Run and Total is refused where it is stated, the way out depending on what is available."""
+    """Slow on Run and Total without a rate is refused where it is stated."""
     inherits = document(limits=[{"window": window, "usd": "5"}], ladder=[SLOW_STEP])
     found = mistakes(inherits)
     assert list(found) == ["spec.limits[0]"]
     assert NO_END in found["spec.limits[0]"]
-    assert "usdPerHour" not in found["spec.limits[0]"]
-    assert "give the step usdPerHour, or" in mistakes(inherits, ALL)["spec.limits[0]"]
+    assert "give the step usdPerHour, or" in found["spec.limits[0]"]
     own = document(limits=[{"window": window, "usd": "5", "ladder": [SLOW_STEP]}])
     assert list(mistakes(own)) == ["spec.limits[0].ladder[0]"]
     for fine in (
@@ -442,15 +441,13 @@ def test_slow_needs_an_end(window):
     ):
         parse_budget(fine)
     rated = document(limits=[{"window": window, "usd": "5"}], ladder=[SLOW_STEP | {"usdPerHour": "1"}])
-    assert parse_budget(rated, ALL).ladder == (Rung(85, SLOW, (), USD),)
+    assert parse_budget(rated).ladder == (Rung(85, SLOW, (), USD),)
 
 
 PAIR = {"from": "claude-opus-*", "to": "claude-haiku-4-5"}
 UNAVAILABLE = {  # each row of NOT_YET: fields of the spec that ask for it, place
     "ladder.Downgrade": ({"ladder": [{"atPercent": 95, "action": "Downgrade", "models": [PAIR]}]}, "ladder[0].action"),
     "ladder.notify": ({"ladder": [{"atPercent": 95, "action": "Warn", "notify": []}]}, "ladder[0].notify"),
-    "ladder.usdPerHour": ({"ladder": [SLOW_STEP | {"usdPerHour": "1"}]}, "ladder[0].usdPerHour"),
-    "onExhausted.Throttle": ({"onExhausted": {"action": "Throttle", "usdPerHour": "1"}}, "onExhausted.action"),
     "outputBound.Adaptive": ({"outputBound": "Adaptive"}, "outputBound"),
     "loops": ({"loops": {"action": "Slow", "costMultiple": 10}}, "loops"),
 }
@@ -468,7 +465,7 @@ def test_what_is_not_available_is_not_silently_ignored(feature):
 
 @pytest.mark.parametrize(
     "feature",
-    ["ladder.Downgrade", "ladder.usdPerHour", "onExhausted.Throttle", "outputBound.Adaptive"],
+    ["ladder.Downgrade", "outputBound.Adaptive"],
 )
 def test_what_is_written_waits_only_for_its_row(feature):
     """What is read already parses once its row is gone, and naming another row changes nothing."""

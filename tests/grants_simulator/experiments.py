@@ -73,6 +73,38 @@ def pace(seed: int, kinds: Kinds | None = None, hour: float = 1200.0) -> float:
     return worst
 
 
+def rated(seed: int, kinds: Kinds | None = None, hour: float = 1200.0) -> float:
+    """As ``pace``, in a window without an end that has a rate: how far spend strays from the rate, as a part of all."""
+    rate = 0.4 * COST
+    world = World(
+        seed,
+        "calm",
+        kinds or Kinds(),
+        slow_from=0.0,
+        rates=((0.0, int(rate * 3600)),),
+        until=hour,
+        rate=1.2,
+        pods=(1, 5, 25)[seed % 3],
+        ratio=(20, 200)[seed % 2],
+        idle=0.0,
+        bias=(0.3, 1.0, 3.0)[seed % 3],
+        wait=15.0,
+        clamp=True,
+        large=0.0,
+        limits={budget: int(10 * rate * hour) * (1 if budget == "cluster" else 100) for budget in BUDGETS},
+    ).run()
+    bills = [(now, cost) for now, cost in world.bills if now < hour]
+    worst = max(abs(part) for part in _strays(bills, hour, int(rate * hour)))
+    dearest = max(cost for _, cost in bills) / (rate * hour)
+    must(worst < 0.05 + dearest, f"P8: spend strays {worst:.0%} from its rate")
+    return worst
+
+
+def throttle(seed: int) -> World:
+    """A world whose limits are followed by a trickle."""
+    return World(seed, "throttle").run()
+
+
 def _strays(bills: Iterable[tuple[float, int]], hour: float, limit: int) -> list[float]:
     strays, total, mark = [], 0, 1
     for now, cost in (*bills, (hour, 0)):

@@ -21,6 +21,8 @@ class Scenario:
     """Part of the calls that cost up to twice their hold."""
     ignore: bool = False
     """Whether calls go through while no ledger answers and the money at hand is gone."""
+    trickle: float = 0.0
+    """What may be spent beyond a limit, as calls of average cost in a second."""
 
 
 _STORM = {"kill": 2, "resume": 4, "node": 0.5, "partition": 3, "restart": 3, "away": 0.7, "mistake": 0.3, "lie": 0.5}
@@ -33,5 +35,6 @@ SCENARIOS = {
     "midnight": Scenario(**_BAD, troubles=_STORM, days=3),
     "restore": Scenario(**_BAD, troubles={**_STORM, "mistake": 0, "backup": 1, "restore": 1}),
     "overdraft": Scenario(**_BAD, troubles=_STORM, dear=0.03),
+    "throttle": Scenario(**_BAD, troubles={**_STORM, "edit": 1, "backup": 0.5, "restore": 0.5}, trickle=0.5),
     "ignore": Scenario(**_BAD, troubles={**_STORM, "away": 3}, ignore=True),
 }

@@ -103,6 +103,7 @@ class World:
     bias: float = 1.0
     """Expectation over cost."""
     slow_from: float = inf
+    rates: tuple[tuple[float, int], ...] = ()
     end: float = inf
     until: float = 0.0
     calm_between: float = 0.0
@@ -121,6 +122,8 @@ class World:
         if self.clamp is None:
             self.clamp = r.random() < 0.5
         self.until = self.until or 2.0 * self.calls_total / self.rate
+        self.trickle = int(self.weather.trickle * COST * 3600)
+        self.short_since: dict[str, float] = {}  # by window: when a call first found too little of the limit settled
         self.day = self.until / self.weather.days + 1 if self.weather.days > 1 else inf
         self.limits = dict(self.limits or self._some_limits())
         self.now, self.ticks = 0.0, 0
@@ -198,7 +201,9 @@ class World:
         name = f"{budget}/{day}"
         if name not in self.ledger.windows:
             start, end = (-inf, self.end) if self.day == inf else (day * self.day, (day + 1) * self.day)
-            self.ledger.open(name, self.limits[budget], start, end, self.slow_from)
+            self.ledger.open(
+                name, self.limits[budget], start, end, self.slow_from, rates=self.rates, trickle=self.trickle
+            )
             self.disk.write(self.ledger)
         self.bound.setdefault(name, self.limits[budget])
         return name
@@ -259,6 +264,17 @@ class World:
             self.after(r.expovariate(0.2), self.leave, call)
         self.pump(pod)
         return call
+
+    def note_shortness(self, report: Report) -> None:
+        """By the holders' own books: no trickle is due before a waiting call finds too little of the limit itself."""
+        for need in report.needs:
+            for name in need.windows:
+                if self.limits[name.split("/")[0]] - self.settled[name] - self.ledger.windows[name].lost < need.hold:
+                    self.short_since.setdefault(name, self.now)
+
+    def due(self, name: str) -> int:
+        """What the trickle makes due in a window by now."""
+        return int(self.trickle * (self.now - self.short_since.get(name, self.now)) / 3600)
 
     def leave(self, call: Call) -> None:
         """The client of a waiting call goes away."""
@@ -337,6 +353,7 @@ class World:
         ledger = self.ledger
         before = {name: (w.granted, w.overdraft + w.beyond + w.learned) for name, w in ledger.windows.items()}
         flagged = ledger.holders[report.holder].flagged if report.holder in ledger.holders else 0
+        self.note_shortness(report)
         reply = ledger.report(self.now, report)
         must(
             report.holder not in ledger.holders or ledger.holders[report.holder].flagged == flagged,
@@ -474,8 +491,11 @@ class World:
         self.raised_at = self.now
         for name, window in self.ledger.windows.items():
             if name.startswith(f"{budget}/"):
-                self.bound[name] = max(limit, min(window.granted, self.bound[name]))
-                self.ledger.edit(name, limit, self.slow_from)
+                due = self.due(name)
+                if limit > window.limit:
+                    self.short_since.pop(name, None)  # there is room again: what was due until now stays in the bound
+                self.bound[name] = max(limit, min(window.granted, self.bound[name] + due))
+                self.ledger.edit(name, limit, self.slow_from, self.rates, self.trickle)
         self.disk.write(self.ledger)
 
     def trouble_backup(self) -> None:
@@ -490,7 +510,9 @@ class World:
         self.disk, self.backup = self.backup, None
         self.ledger = self.disk.load(self.kinds.ledger, self.now)
         for name, window in old.windows.items():
-            self.ledger.open(name, window.limit, window.start, window.end, window.slow_from)
+            self.ledger.open(
+                name, window.limit, window.start, window.end, window.slow_from, rates=self.rates, trickle=self.trickle
+            )
         self.ledger.begin_epoch(self.now)
         self.disk.write(self.ledger)
         unknown = {key: row.granted - self.ledger.rows.get(key, Row()).granted for key, row in old.rows.items()}
@@ -510,7 +532,7 @@ class World:
         """P1."""
         for name, billed in self.billed.items():
             if billed > self.bound[name]:
-                counted = billed - self.excess[name] - self.allowed[name]
+                counted = billed - self.excess[name] - self.allowed[name] - self.due(name)
                 must(counted <= self.bound[name], f"P1: {name} spent {counted} of {self.bound[name]}")
 
     def check_sums(self, name: str, granted: int, unbooked: int) -> None:
@@ -521,7 +543,8 @@ class World:
             must(sum(getattr(row, total) for row in rows) == getattr(window, total), f"P2: sum of {total} in {name}")
         must(all(row.used + row.held <= row.granted for row in rows), "P2: a row spends beyond its grant")
         booked = window.overdraft + window.beyond + window.learned - unbooked
-        must(window.granted - max(0, booked) <= max(window.limit, granted), f"P2: {name} is committed beyond its limit")
+        most = max(window.limit + self.due(name), granted)
+        must(window.granted - max(0, booked) <= most, f"P2: {name} is committed beyond its limit")
         must(
             not window.overdraft + window.beyond or self.excess[name] > 0 or self.weather.ignore,
             "P2: overdraft is booked though no call cost more than its hold",
@@ -529,6 +552,7 @@ class World:
 
     def check_exhausted(self, call: Call) -> None:
         """P3."""
+        must(not self.trickle, "P3: exhausted, though a trickle goes on")
         if self.now - self.raised_at < 3.0:
             return  # an answer on its way may be about the limit as it was
         times = (self.now, call.asked, max(0.0, self.now - 2.0))
@@ -555,7 +579,18 @@ class World:
         written, living = ({k: row for k, row in x.rows.items() if row != Row()} for x in (loaded, self.ledger))
         must(written == living, "P7: the rows written down are not the ledger's")
         for name, window in self.ledger.windows.items():
-            durable = ("limit", "start", "end", "slow_from", "largest", "overdraft", "learned", *SUMS)
+            durable = (
+                "limit",
+                "start",
+                "end",
+                "slow_from",
+                "largest",
+                "overdraft",
+                "learned",
+                "trickle",
+                "exhausted_at",
+                *SUMS,
+            )
             same = all(getattr(loaded.windows[name], part) == getattr(window, part) for part in durable)
             must(same, f"P7: the window {name} written down is not the ledger's")
         must(set(loaded.windows) == set(self.ledger.windows), "P7: windows are missing")

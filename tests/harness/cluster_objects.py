@@ -52,4 +52,8 @@ def line(spent="0", limit="200", *, kind="Day", stage="Open", budget="billing/tr
         "estimated_usd": "0.000000001",
         "percent_used": int(float(spent) * 100 // float(limit)),
         "stage": stage,
+        "agreed_usd": "0",
+        "pacing": "",
+        "paced_usd_per_hour": None,
+        "queued": 0,
     }

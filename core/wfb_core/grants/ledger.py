@@ -289,7 +289,7 @@ class Ledger:
         places = [place for name in queued if (place := self.windows[name].queue.get((holder, need.call)))]
         since = min((place.since for place in places), default=now - need.waited)
         obstacles = []
-        for name, window in named:
+        for name, _ in named:
             obstacle, crowded = self._in_the_way(now, name, need, since)
             if obstacle is None:
                 continue

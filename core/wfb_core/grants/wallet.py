@@ -27,6 +27,9 @@ from wfb_core.grants.purse import Purse
 WindowsAt = Callable[[float], tuple[str, ...]]
 """A call's windows at a time: they change at midnight while it waits."""
 
+Delay = Callable[[str], float]
+"""The most seconds that a window may hold a call back by pace or trickle."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -58,10 +61,22 @@ class Wait:
     at: WindowsAt
     since: float
     deadline: float
-    delayed_until: float
-    """Its deadline where it is paced or throttled, and not merely short of money that may come back."""
+    wait: float
+    delay: Delay | None
     asked: tuple[str, ...] = ()
     """The windows it named in the last report."""
+
+    def hear(self, obstacle: Obstacle) -> None:
+        """Wait as long as is right for what stands in the way."""
+        paced = self.delay is not None and obstacle.way in (PACED, THROTTLED)
+        self.deadline = self.since + (self.delay(obstacle.window) if paced and self.delay else self.wait)
+
+    def patience(self, now: float, obstacle: Obstacle | None) -> float:
+        """How long it would still wait for its turn; by its most patient window where none is known to decide."""
+        if self.delay is None:
+            return max(0.0, self.deadline - now)
+        windows = self.asked if obstacle is None else (obstacle.window,)
+        return max(0.0, self.since + max(map(self.delay, windows), default=0.0) - now)
 
 
 @dataclass(slots=True)
@@ -174,11 +189,12 @@ class Wallet:
     # Calls
 
     def ask(
-        self, now: float, call: int, hold: int, expected: int, at: WindowsAt, wait: float, delay: float | None = None
+        self, now: float, call: int, hold: int, expected: int, at: WindowsAt, wait: float, delay: Delay | None = None
     ) -> str:
         """GRANTED, EXHAUSTED or PENDING; a pending call's answer comes from ``poll`` within ``wait`` seconds.
 
-        Once the ledger says that it is paced or throttled, within ``delay`` seconds instead, where that is given.
+        Where ``delay`` is given the ledger has TIMEOUT seconds to say what stands in the way, however short ``wait``
+        is, and a window that paces or throttles the call may hold it back as long as ``delay`` says of it instead.
         ``call`` is a number that was never used before; ``at`` gives the call's windows, and a call without windows is
         granted. Raises ValueError for a negative amount or a number in use.
         """
@@ -200,7 +216,8 @@ class Wallet:
                 self._now = max(self._now, now)
                 self._obstacles[call] = now, Obstacle(min(spent)[1], SPENT)
                 return EXHAUSTED
-        self.waiting[call] = Wait(hold, expected, at, now, now + wait, now + (wait if delay is None else delay))
+        first = wait if delay is None else max(wait, timing.TIMEOUT)
+        self.waiting[call] = Wait(hold, expected, at, now, now + first, wait, delay)
         self._urgent = True
         return PENDING
 
@@ -323,7 +340,7 @@ class Wallet:
                 wait.expected,
                 wait.asked,
                 max(0.0, now - wait.since),
-                max(0.0, wait.delayed_until - now),
+                wait.patience(now, self._obstacles[call][1] if call in self._obstacles else None),
             )
             for call, wait in self.waiting.items()
         )
@@ -348,8 +365,7 @@ class Wallet:
                 continue
             if obstacle := reply.obstacles.get(call):
                 self._obstacles[call] = now, obstacle
-                if obstacle.way in (PACED, THROTTLED):
-                    wait.deadline = wait.delayed_until
+                wait.hear(obstacle)
             if answer == PENDING:
                 continue
             if answer in (EXHAUSTED, STUCK, BUSY):

@@ -142,8 +142,7 @@ class Window:
     def crowded_by_trickle(self, need: int, patience: float) -> bool:
         """Whether the trickle surely comes too late for a need (what is ahead included), even if all holds came back."""
         return (
-            len(self.queue) >= timing.CROWD_CALLS
-            or self.trickle_seconds(need - (self.left() - self.lost)) > patience
+            len(self.queue) >= timing.CROWD_CALLS or self.trickle_seconds(need - (self.left() - self.lost)) > patience
         )
 
     def seconds_to_end(self, now: float, least: float) -> float:
@@ -192,7 +191,9 @@ class Window:
             rest_of_window = self.end - self.line_at
             grown = (goal - self.line) * min(1.0, elapsed / rest_of_window) if rest_of_window > 0 else 0.0
         self.line += int(grown)
-        if grown:  # the time of the part of a nano that was cut off has not passed: many short steps make as much as one
+        if (
+            grown
+        ):  # the time of the part of a nano that was cut off has not passed: many short steps make as much as one
             self.line_at += elapsed * int(grown) / grown
         else:
             self.line_at = now
@@ -203,6 +204,10 @@ class Window:
             minute = int(rest * 60 / self.seconds_to_end(now, 60.0))
             self.line = min(max(self.line, self.used - rest // 50), spent + max(1, min(rest // 50, minute)))
         return self.line - spent
+
+    def queued(self, now: float) -> int:
+        """How many calls wait here."""
+        return sum(now < waiter.until for waiter in self.queue.values())
 
     def lapse(self, now: float) -> None:
         """Drop the waiters that their holders no longer repeat."""

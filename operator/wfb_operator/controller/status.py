@@ -27,7 +27,7 @@ RUNS_SHOWN = 5
 TOP_SHOWN = 5
 MODELS_NAMED = 5
 
-VOLATILE = ("usdPerHour", "exhaustedAt")
+VOLATILE = ("usdPerHour", "exhaustedAt", "pacedUSDPerHour")
 """Fields of a window that move with the clock alone: they are written along, and are no reason to write."""
 
 
@@ -130,9 +130,11 @@ def _window(line: Mapping[str, Any], now: float) -> dict[str, Any]:
     shown: dict[str, Any] = {"window": line["kind"]}
     if line["start"] is not None:
         shown |= {"start": rfc3339(line["start"]), "end": rfc3339(line["end"])}
-    amounts = ("limit", "spent", "reserved", "estimated", "lost", "overspent")
-    shown |= {f"{name}USD": _cents(line[f"{name}_usd"]) for name in amounts}
-    shown |= {"percentUsed": line["percent_used"], "stage": line["stage"]}
+    amounts = ("limit", "spent", "reserved", "estimated", "lost", "overspent", "agreed")
+    shown |= {f"{name}USD": _cents(line.get(f"{name}_usd", "0")) for name in amounts}
+    shown |= {"percentUsed": line["percent_used"], "stage": line["stage"], "queued": line.get("queued", 0)}
+    if line.get("pacing"):
+        shown |= {"pacedBy": line["pacing"], "pacedUSDPerHour": f"{float(line['paced_usd_per_hour']):.2f}"}
     if line["start"] is not None and now > line["start"]:
         spent, rest = float(line["spent_usd"]), float(line["limit_usd"]) - float(line["spent_usd"])
         rate = spent / max(now - line["start"], 60.0)

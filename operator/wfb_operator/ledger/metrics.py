@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from wfb_core.budget import RUN
 from wfb_core.money import NANOS_PER_USD
 from wfb_core.windows import window_at
+from wfb_operator.ledger.summary import pacing
 
 if TYPE_CHECKING:  # the service makes its metrics, and the gauges look at the service
     from wfb_operator.ledger.reports import Taken
@@ -87,11 +88,17 @@ class _Gauges(Collector):
         yield GaugeMetricFamily("wfb_ledger_holders", "Holders in memory.", len(grants.holders))
         yield GaugeMetricFamily("wfb_ledger_windows", "Windows in memory.", len(grants.windows))
         yield GaugeMetricFamily("wfb_ledger_epoch", "Rises with every restore from a backup.", grants.epoch)
-        names = ("limit", "spent", "reserved", "lost", "overdraft")
+        names = ("limit", "spent", "reserved", "lost", "overdraft", "agreed")
         gauges = {
             name: GaugeMetricFamily(f"wfb_budget_{name}_usd", f"{name} now, in dollars.", labels=["budget", "window"])
             for name in names
         }
+        queued = GaugeMetricFamily("wfb_budget_queued_calls", "Calls that wait now.", labels=["budget", "window"])
+        paced = GaugeMetricFamily(
+            "wfb_budget_paced_usd_per_hour",
+            "To what Slow or Throttle holds calls now; not there where nothing does.",
+            labels=["budget", "window", "action"],
+        )
         now = service.clock.now()
         for entry in memory.budgets.entries.values():
             budget = entry.budget
@@ -99,7 +106,14 @@ class _Gauges(Collector):
                 if limit.window == RUN:
                     continue  # a series for every run would never end
                 window = grants.windows.get(window_at(budget.key, limit.window, budget.time_zone, now).id)
-                amounts = (0, 0, 0, 0) if window is None else (window.used, window.held, window.lost, window.overdraft)
+                amounts = (0, 0, 0, 0, 0)
+                if window is not None:
+                    window.advance(now)
+                    amounts = (window.used, window.held, window.lost, window.overdraft, window.agreed())
+                    queued.add_metric([budget.key, limit.window], window.queued(now))
+                    action, rate = pacing(window, now)
+                    if action:
+                        paced.add_metric([budget.key, limit.window, action], rate / NANOS_PER_USD)
                 for name, nanos in zip(names, (limit.nanos, *amounts), strict=True):
                     gauges[name].add_metric([budget.key, limit.window], nanos / NANOS_PER_USD)
-        yield from gauges.values()
+        yield from (*gauges.values(), queued, paced)

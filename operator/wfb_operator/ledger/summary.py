@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import inf
 from typing import Any
 
-from wfb_core.budget import RUN, Budget, Limit
+from wfb_core.budget import RUN, SLOW, THROTTLE, Budget, Limit
 from wfb_core.grants import Window
 from wfb_core.money import format_usd
 from wfb_core.stages import percent_used, stage_of
@@ -62,7 +62,7 @@ async def summary(memory: Memory, store: Store, now: float, since: int, namespac
     usage = await store.usage(USAGE_BY, since, 2**62, ROWS_MOST, namespace=namespace)
     return {
         "now": now,
-        "budgets": [_line(at, budget, limit, window, estimates.get(at.id, 0)) for at, budget, limit, window in found],
+        "budgets": [_line(*one, estimates.get(one[0].id, 0), now) for one in found],
         "usage": [in_dollars(row) for row in usage],
         "holders": holders,
         "lost_holders": [] if namespace else _lost(memory),
@@ -110,12 +110,21 @@ def _windows_now(memory: Memory, now: float) -> list[tuple[WindowAt, Budget, Lim
                 ats = [window_at(budget.key, limit.window, budget.time_zone, now)]
             for at in ats:
                 window = memory.grants.windows.get(at.id) or Window(granted_limit(budget, limit))
+                window.advance(now)
                 found.append((at, budget, limit, window))
     return found
 
 
-def _line(at: WindowAt, budget: Budget, limit: Limit, window: Window, estimated: int) -> dict[str, Any]:
+def pacing(window: Window, now: float) -> tuple[str, int]:
+    """Which action holds calls back in a window now, and to how many nano-USD per hour; empty where none does."""
+    if window.exhausted_at <= now:
+        return THROTTLE, window.trickle
+    return (SLOW, int(window.pace_per_second(now) * 3600)) if window.slow() else ("", 0)
+
+
+def _line(at: WindowAt, budget: Budget, limit: Limit, window: Window, estimated: int, now: float) -> dict[str, Any]:
     only_counted = granted_limit(budget, limit) != limit.nanos
+    action, rate = pacing(window, now)
     return {
         "budget": budget.key,
         "window": at.id,
@@ -127,7 +136,11 @@ def _line(at: WindowAt, budget: Budget, limit: Limit, window: Window, estimated:
         "reserved_usd": format_usd(window.held),
         "lost_usd": format_usd(window.lost),
         "overspent_usd": format_usd(max(0, window.used - limit.nanos) if only_counted else window.overdraft),
+        "agreed_usd": format_usd(window.agreed()),
         "estimated_usd": format_usd(estimated),
         "percent_used": percent_used(window.used, limit.nanos),
         "stage": stage_of(budget.ladder_of(limit), window.used, limit.nanos).name,
+        "pacing": action,
+        "paced_usd_per_hour": format_usd(rate) if action else None,
+        "queued": window.queued(now),
     }

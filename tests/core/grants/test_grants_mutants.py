@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from grants_simulator import Broken, Kinds, World, pace, turns
+from grants_simulator import Broken, Kinds, World, pace, rated, throttle, turns
 from wfb_core.grants import Ledger, Purse, Wallet, Window, timing
 
 
@@ -193,10 +193,36 @@ def crowded_by_number(window: Window, *facts: Any, paced: bool) -> bool:
     return len(window.queue) >= timing.CROWD_CALLS
 
 
+def trickle_since_the_start(window: Window, now: float) -> None:
+    """As if the limit had been exhausted from the beginning."""
+    window.allowance = int(window.trickle * now / 3600)
+
+
+def trickle_ahead(window: Window, now: float) -> None:
+    """As if a minute more of the trickle were due."""
+    whole_advance(window, now)
+    if window.exhausted_at < now:
+        window.allowance += window.trickle // 60
+
+
+def rate_without_debts(window: Window, now: float) -> int:
+    """As if what was spent above the rate's line were forgiven."""
+    if window.line is not None:
+        window.line = max(window.line, window.used)
+    return whole_pace(window, now)
+
+
+whole_advance = Window.advance
+
+
 QUEUE_MUTANTS: dict[str, tuple[str, Callable[..., Any], Callable[[int], Any], str]] = {
     "calls are not served by age": ("ahead", lambda window, now, since: (0, 0, 0.0), turns, "P4"),
     "only a queue of many is crowded": ("crowded", crowded_by_number, turns, "P4"),
     "pace counts holds for costs": ("pace", pace_by_holds, pace, "P8"),
+    "a rate counts holds for costs": ("pace", pace_by_holds, rated, "P8"),
+    "a rate forgives what was spent above it": ("pace", rate_without_debts, rated, "P8"),
+    "a trickle accrues from the start": ("advance", trickle_since_the_start, throttle, "P[12]"),
+    "a trickle is paid out ahead": ("advance", trickle_ahead, throttle, "P[12]"),
 }
 
 

@@ -243,7 +243,7 @@ def test_a_broken_edit_is_said_and_changes_nothing(plane):
     """What the schema lets through and the ledger cannot do yet shows in Ready; what was in force stays in force."""
     plane.api.apply(budget("edited"))
     plane.becomes("Ready", "InForce", "edited")
-    plane.api.apply(budget("edited", usd="99.00", onExhausted={"action": "Throttle", "usdPerHour": "1.00"}))
+    plane.api.apply(budget("edited", usd="99.00", outputBound="Adaptive"))
     assert "what was in force before stays in force" in plane.becomes("Ready", "NotYetAvailable", "edited")
     assert plane.status("edited")["limitUSD"] == "10.00"
 

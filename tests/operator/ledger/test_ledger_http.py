@@ -235,9 +235,13 @@ async def test_the_summary_has_every_limit(ledger):
         "reserved_usd": "1.00",
         "lost_usd": "0.00",
         "overspent_usd": "0.00",
+        "agreed_usd": "0.00",
         "estimated_usd": "0.00",
         "percent_used": 0,
         "stage": "Open",
+        "pacing": "",
+        "paced_usd_per_hour": None,
+        "queued": 0,
     }
     assert (total["window"], total["start"], total["end"]) == ("default/all|Total|", None, None)
 
