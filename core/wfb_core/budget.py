@@ -18,6 +18,20 @@ IN, NOT_IN, EXISTS, DOES_NOT_EXIST = "In", "NotIn", "Exists", "DoesNotExist"
 
 
 @dataclass(frozen=True, slots=True)
+class Notify:
+    """Whom to tell when a window reaches a rung; the address may itself be a secret."""
+
+    url: str = ""
+    """Empty where the Secret holds it."""
+    secret: str = ""
+    """The name of a Secret; empty where there is none, and the notice bears no signature."""
+    url_key: str = "url"
+    """The key of the address within the Secret, read only where ``url`` is empty."""
+    signing_key: str = "signing-key"
+    """The key within the Secret of what notices are signed with."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rung:
     """One step of a ladder: what changes from a percentage of money spent on."""
 
@@ -27,6 +41,7 @@ class Rung:
     """For Downgrade: (pattern of the model asked for, model to use)."""
     rate: int = 0
     """For Slow: nano-USD per hour to pace to; 0 paces what is left over the rest of the window."""
+    notify: tuple[Notify, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +132,11 @@ class Budget:
     def ladder_of(self, limit: Limit) -> tuple[Rung, ...]:
         """The rungs that count for a limit."""
         return self.ladder if limit.ladder is None else limit.ladder
+
+    @property
+    def tells(self) -> bool:
+        """Whether a rung names somebody to tell."""
+        return any(rung.notify for limit in self.limits for rung in self.ladder_of(limit))
 
     @property
     def selector(self) -> Selector:

@@ -4,6 +4,7 @@ Documents travel as JSON between command line, ledger and sidecar, and everyone 
 document with any mistake makes no budget: every mistake is reported at once, each with its field, value and way out.
 """
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +38,7 @@ from wfb_core.budget import (
     Budget,
     LabelRule,
     Limit,
+    Notify,
     Rung,
     Selector,
     Unpriced,
@@ -69,8 +71,11 @@ MOST_RUNGS = 16
 MOST_LABELS = 16
 MOST_VALUES = 64
 MOST_PATTERNS = 64
+MOST_NOTIFIED = 8
 LONGEST_MODEL = 256
 LONGEST_KEY = 317
+LONGEST_ADDRESS = 2048
+LONGEST_SECRET_KEY = 253
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,6 @@ class NotYet:
 
 NOT_YET: dict[str, NotYet] = {
     "ladder.Downgrade": NotYet("the action Downgrade", "Warn and Slow are available"),
-    "ladder.notify": NotYet("notify", "stages are recorded and shown without it"),
     "outputBound.Adaptive": NotYet("Adaptive", "Clamp fits answers to the money left, Strict holds their maximum"),
     "loops": NotYet("the guard against loops", 'only action: "Off" is available'),
 }
@@ -136,13 +140,6 @@ class _Reading:
         row = NOT_YET.get(feature)
         if row is not None and feature not in self.available:
             section.refuse(f"{row.what} is not available in this version; remove it ({row.instead})", *below)
-
-    def unread(self, feature: str, section: Section, name: str) -> None:
-        """Report a field that nothing reads yet, where the document gives it."""
-        section.ignore(name)
-        if section.has(name):
-            row = NOT_YET[feature]
-            section.refuse(f"{row.what} is not available in this version; remove it ({row.instead})", name)
 
     def budget(self, document: object) -> Budget | None:
         """The whole document; None where what it is for cannot be told."""
@@ -352,7 +349,7 @@ class _Reading:
         action = step.take("action", choice(WARN, SLOW, DOWNGRADE), "", f"choose {WARN}, {SLOW} or {DOWNGRADE}")
         models = self.downgrades(step)
         rate = step.take("usdPerHour", _rate, 0)
-        self.unread("ladder.notify", step, "notify")
+        notify = self.notified(step)
         step.close()
         if action == DOWNGRADE:
             self.not_yet("ladder.Downgrade", step, "action")
@@ -362,7 +359,27 @@ class _Reading:
             step.refuse(f"belongs to the action {DOWNGRADE}: remove it, or change the action", "models")
         if step.has("usdPerHour") and action not in (SLOW, ""):
             step.refuse(f"belongs to the action {SLOW}: remove it, or change the action", "usdPerHour")
-        return Rung(at_percent, action, models, rate)
+        return Rung(at_percent, action, models, rate, notify)
+
+    def notified(self, step: Section) -> tuple[Notify, ...]:
+        """Whom a step tells."""
+        found = []
+        for target in step.sections("notify", MOST_NOTIFIED) or ():
+            if not target.sound:
+                continue
+            url = target.take("url", _address, "")
+            secret = target.section("secretRef")
+            if secret is None or not secret.sound:
+                found.append(Notify(url))
+                if not target.has("url") and not target.has("secretRef"):
+                    target.refuse("names nobody: give url, or secretRef where the address is a secret, or both to sign")
+            else:
+                name = secret.take("name", object_name, "", "name the Secret")
+                keys = {k: secret.take(k, _secret_key, d) for k, d in (("key", "url"), ("signingKey", "signing-key"))}
+                secret.close()
+                found.append(Notify(url, name, keys["key"], keys["signingKey"]))
+            target.close()
+        return tuple(found)
 
     def downgrades(self, step: Section) -> tuple[tuple[str, str], ...]:
         """Which model to use for which pattern."""
@@ -445,6 +462,22 @@ def _zone(value: object) -> str:
         hint = f"did you mean {meant}?" if meant else "write its area and city, such as Europe/Berlin, or UTC"
         raise ValueError(f"{error}: {hint}") from error
     return name
+
+
+def _address(value: object) -> str:
+    """A reader of addresses that take a POST; where they lead is looked at when one is sent."""
+    found = text(value, LONGEST_ADDRESS)
+    if not re.fullmatch(r"https?://[!-~]+", found):
+        raise ValueError(f"{shown(value)} is not an address: write https:// and a host")
+    return found
+
+
+def _secret_key(value: object) -> str:
+    """A reader of keys within a Secret (core/v1: letters, digits, '-', '_' and '.')."""
+    found = text(value, LONGEST_SECRET_KEY)
+    if not re.fullmatch(r"[-._a-zA-Z0-9]+", found):
+        raise ValueError(f"{shown(value)} is not a key of a Secret: use letters, digits, '-', '_' and '.'")
+    return found
 
 
 def _rate(value: object) -> int:

@@ -147,6 +147,21 @@ def window_of_id(window_id: str, zone: str) -> WindowAt:
     return window
 
 
+def shadow_id(window_id: str) -> str:
+    """The id of a window's shadow, which follows what Enforce would do: a ``~`` before the key, which no name can hold."""
+    return f"~{window_id}"
+
+
+def is_shadow(window_id: str) -> bool:
+    """Whether an id is a shadow's."""
+    return window_id.startswith("~")
+
+
+def real_id(window_id: str) -> str:
+    """The id of the window whose shadow this is, or the id as it is."""
+    return window_id.removeprefix("~")
+
+
 def _local(zone: ZoneInfo, moment: int) -> datetime:
     """What the zone's clock reads at a moment."""
     return (_EPOCH + timedelta(seconds=moment)).astimezone(zone)

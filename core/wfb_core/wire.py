@@ -34,6 +34,9 @@ ID_LONGEST, MODEL_LONGEST, MESSAGE_LONGEST = 512, 256, 2000
 TURN_MOST = 1e9
 """The longest turn that is told, seconds."""
 
+DETAILS_LONGEST = 8000
+"""Characters of a decision's details: windows of a dozen budgets, and more are cut."""
+
 MINUTE_MOST = 10_000 * 366 * 24 * 60
 """The last minute of the calendar, and a little more."""
 
@@ -84,6 +87,8 @@ class DecisionRecord:
     cost: int = 0
     limit: int = 0
     spent: int = 0
+    details: str = ""
+    """A JSON object with what the decision was made from (``wfb_core.evidence``); empty from an older sidecar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +309,7 @@ def _decision(decision: "_Fields") -> DecisionRecord:
         cost=decision.whole("cost", most=MONEY_MOST, default=0),
         limit=decision.whole("limit", most=MONEY_MOST, default=0),
         spent=decision.whole("spent", most=MONEY_MOST, default=0),
+        details=decision.text("details", DETAILS_LONGEST, default=""),
     )
 
 

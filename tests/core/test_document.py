@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wfb_core.budget import DOWNGRADE, SLOW, WARN, Budget, LabelRule, Limit, Rung, Selector, Unpriced
+from wfb_core.budget import DOWNGRADE, SLOW, WARN, Budget, LabelRule, Limit, Notify, Rung, Selector, Unpriced
 from wfb_core.document import ALL, NOT_YET, BudgetErrors, FieldError, parse_budget
 from wfb_core.fields import dotted
 from wfb_core.selectors import label_key, label_value, model_allowed
@@ -447,7 +447,6 @@ def test_slow_needs_an_end(window):
 PAIR = {"from": "claude-opus-*", "to": "claude-haiku-4-5"}
 UNAVAILABLE = {  # each row of NOT_YET: fields of the spec that ask for it, place
     "ladder.Downgrade": ({"ladder": [{"atPercent": 95, "action": "Downgrade", "models": [PAIR]}]}, "ladder[0].action"),
-    "ladder.notify": ({"ladder": [{"atPercent": 95, "action": "Warn", "notify": []}]}, "ladder[0].notify"),
     "outputBound.Adaptive": ({"outputBound": "Adaptive"}, "outputBound"),
     "loops": ({"loops": {"action": "Slow", "costMultiple": 10}}, "loops"),
 }
@@ -490,6 +489,41 @@ DOWNGRADES = [
 def test_mistakes_of_a_downgrade(step, place, message):
     """Downgrade needs its models, whole and unambiguous, and no other action takes them."""
     found = mistakes(document(ladder=[{"atPercent": 95, "action": "Downgrade"} | step]), ALL)
+    assert list(found) == [f"spec.ladder[0].{place}"]
+    assert message in next(iter(found.values()))
+
+
+def test_whom_a_step_tells():
+    """An address, a Secret that holds one, or an address and the Secret to sign with; keys have the schema's defaults."""
+    targets = [
+        {"url": "https://example.org/hook"},
+        {"secretRef": {"name": "chat", "key": "address"}},
+        {"url": "https://example.org/hook", "secretRef": {"name": "chat", "signingKey": "k"}},
+    ]
+    found = parse_budget(document(ladder=[{"atPercent": 70, "action": "Warn", "notify": targets}]))
+    assert found.ladder[0].notify == (
+        Notify("https://example.org/hook"),
+        Notify("", "chat", "address"),
+        Notify("https://example.org/hook", "chat", "url", "k"),
+    )
+
+
+TOLD_WRONGLY = [
+    ([{}], "notify[0]", "names nobody"),
+    (["https://x"], "notify[0]", "is not a mapping"),
+    ([{"url": "ftp://x"}], "notify[0].url", "write https:// and a host"),
+    ([{"url": "https://x y"}], "notify[0].url", "is not an address"),
+    ([{"secretRef": {}}], "notify[0].secretRef.name", "name the Secret"),
+    ([{"secretRef": {"name": "a", "signingKey": "a b"}}], "notify[0].secretRef.signingKey", "is not a key of a Secret"),
+    ([{"uri": "https://x", "url": "https://x"}], "notify[0].uri", "did you mean url?"),
+    ([{"url": "https://x"}] * 9, "notify", "give at most 8"),
+]
+
+
+@pytest.mark.parametrize(("targets", "place", "message"), TOLD_WRONGLY)
+def test_mistakes_of_whom_to_tell(targets, place, message):
+    """Each mistake is named where it stands."""
+    found = mistakes(document(ladder=[{"atPercent": 70, "action": "Warn", "notify": targets}]))
     assert list(found) == [f"spec.ladder[0].{place}"]
     assert message in next(iter(found.values()))
 

@@ -129,6 +129,7 @@ TOGGLES = {
     "podDisruptionBudget.enabled=false": ({("PodDisruptionBudget", "wfb-injector")}, set()),
     "podMonitor.enabled=true": (set(), {("PodMonitor", "wfb")}),
     "networkPolicy.enabled=true": (set(), {("NetworkPolicy", "wfb")}),
+    "notify.secrets.billing={hook,chat}": (set(), {("Role", "wfb-notify"), ("RoleBinding", "wfb-notify")}),
     "certificates.source=certManager": (
         set(),
         {
@@ -202,6 +203,18 @@ def rights(objects, name):
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
+
+
+def test_secrets_of_notices_are_read_by_name_and_only_where_named(helm):
+    """A namespace that is named gets a Role for exactly these Secrets, bound to the controller; hosts go to its command line."""
+    objects = render(helm, "notify.secrets.billing={hook,chat}", "notify.allow={*.svc,http://10.1.2.3:8080}")
+    role, binding = objects["Role", "wfb-notify"], objects["RoleBinding", "wfb-notify"]
+    assert role["metadata"]["namespace"] == binding["metadata"]["namespace"] == "billing"
+    wanted = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["hook", "chat"], "verbs": ["get"]}
+    assert role["rules"] == [wanted]
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "wfb-controller", "namespace": "wfb-system"}]
+    (container,) = objects["Deployment", "wfb-controller"]["spec"]["template"]["spec"]["containers"]
+    assert {"--notify-allow=*.svc", "--notify-allow=http://10.1.2.3:8080"} <= set(container["args"])
 
 
 def test_rights_are_these_and_no_others(helm):

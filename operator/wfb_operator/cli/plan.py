@@ -47,6 +47,7 @@ class Plan:
     """A table of hosts in addition to the known ones."""
     endpoints: tuple[tuple[str, str], ...]
     override_trust: bool
+    secrets_dir: str | None
     notes: tuple[str, ...]
 
     def identity(self) -> dict[str, Any]:
@@ -107,6 +108,7 @@ def make_plan(args: argparse.Namespace, env: Mapping[str, str]) -> Plan:
         hosts=os.path.abspath(args.hosts) if args.hosts else None,
         endpoints=tuple(_endpoint(hosts, given) for given in args.endpoint),
         override_trust=args.override_trust,
+        secrets_dir=_secrets(args.secrets or env.get("WFB_SECRETS")),
         notes=tuple(notes),
     )
 
@@ -236,6 +238,12 @@ def _endpoint(hosts: Hosts, given: str) -> tuple[str, str]:
     except ValueError as error:
         raise UsageError(f"--endpoint {given!r}: {error}") from error
     return endpoint, provider
+
+
+def _secrets(path: str | None) -> str | None:
+    if path and not os.path.isdir(path):
+        raise UsageError(f"--secrets {path} is not a folder: give one with a file NAME/KEY for each key of a Secret")
+    return os.path.abspath(path) if path else None
 
 
 def _check_writable(option: str, path: str) -> None:

@@ -59,6 +59,11 @@ def add_parser(commands: Any) -> None:
     add(
         "--json", metavar="FILE", nargs="?", const="-", help="write what was spent as JSON to FILE (-: standard output)"
     )
+    add(
+        "--secrets",
+        metavar="DIR",
+        help="a file NAME/KEY for each key of a Secret that notify names (default: $WFB_SECRETS)",
+    )
     add("--upstream-ca", metavar="FILE", help="PEM file of roots by which providers are trusted as well")
     add(
         "--connect-to",

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from wfb_core.host_table import load_hosts
@@ -46,6 +46,9 @@ from wfb_operator.cli.state import (
     write_private,
 )
 
+if TYPE_CHECKING:
+    from wfb_operator.cli.notices import Notices
+
 DRAIN_SECONDS = 35.0
 """More than a sidecar gives calls in flight after SIGTERM."""
 
@@ -79,6 +82,7 @@ class Session:
     _stages: Stages = field(default_factory=Stages)
     _looked: float = 0.0
     _restarts: int = 0
+    _notices: "Notices | None" = None
     _away: bool = False
     _keep: bool = False
     _began: float = field(default_factory=time.time)
@@ -274,6 +278,21 @@ class Session:
         self._tell_stages(windows)
         if windows:
             self.voice.line(live_text(windows))
+        self._send_notices()
+
+    def _send_notices(self) -> None:
+        """From the first budget on that tells somebody."""
+        if self._notices is None and any(item.budget.tells for item in self.plan.files.budgets()):
+            from wfb_operator.cli.notices import Notices  # noqa: PLC0415 — loads aiohttp, which no other run needs
+
+            self._notices = Notices(
+                ledger=lambda: self._ledger,
+                lock_path=self.plan.state.path("notices.lock"),
+                secrets_dir=self.plan.secrets_dir,
+                budgets=lambda: {item.budget.key: item.budget for item in self.plan.files.budgets()},
+                say=self.voice.trouble,
+            )
+            self._notices.start()
 
     def _tell_stages(self, windows: Sequence[Mapping[str, Any]]) -> None:
         if self.stages_told:
@@ -309,6 +328,8 @@ class Session:
         self.voice.clear()
         self._drain()
         self._tell(status)
+        if self._notices is not None:
+            self._notices.stop()
         return status
 
     def _drain(self) -> None:

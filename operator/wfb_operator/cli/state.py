@@ -67,6 +67,10 @@ class Ledger:
         """Sends a document, or bytes as they are; raises LedgerError."""
         self._call("PUT", path, body if isinstance(body, bytes) else json.dumps(body).encode())
 
+    def post(self, path: str, body: Any) -> None:
+        """Sends a document that may be sent again; raises LedgerError."""
+        self._call("POST", path, json.dumps(body).encode())
+
     def answers(self) -> bool:
         """Whether it is there and takes our token."""
         try:

@@ -16,16 +16,29 @@ RECENT_SECONDS = 1800.0
 def stage_event(change: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
     """The Event for a stage change of the ledger; its name is the same whenever the same change is told."""
     metadata = document["metadata"]
-    _, kind, label = parse_window_id(change["window"])
-    what = f"Run {label}" if kind == "Run" else kind
+    _, window, label = parse_window_id(change["window"])
+    what = f"Run {label}" if window == "Run" else window
+    rung = f" ({change['at_percent']} %)" if change.get("at_percent") else ""
     stage, spent, limit = change["to_stage"], _dollars(change["spent_usd"]), _dollars(change["limit_usd"])
     told = {
         EXHAUSTED: f"{what}: {spent} of {limit} USD are spent, calls are refused or let through as onExhausted says.",
         OPEN: f"{what}: {spent} of {limit} USD, below every rung again.",
     }
-    message = told.get(stage, f"{what}: {spent} of {limit} USD are spent, stage {stage} begins.")
-    moment = rfc3339(change["at"])
+    message = told.get(stage, f"{what}: {spent} of {limit} USD are spent, stage {stage}{rung} begins.")
+    kind, reason = ("Normal", "BelowEveryRung") if stage == OPEN else ("Warning", f"Stage{stage}")
     identity = f"{metadata['uid']}|{change['window']}|{change['from_stage']}|{stage}|{change['at']}"
+    return _event(document, kind, reason, message, identity, change["at"])
+
+
+def trouble_event(document: Mapping[str, Any], reason: str, message: str, identity: str, at: float) -> dict[str, Any]:
+    """The Event for something that its owner should mend; one for each identity, however often it is told."""
+    return _event(document, "Warning", reason, message, f"{document['metadata']['uid']}|{identity}", at)
+
+
+def _event(
+    document: Mapping[str, Any], kind: str, reason: str, message: str, identity: str, at: float
+) -> dict[str, Any]:
+    metadata, moment = document["metadata"], rfc3339(at)
     return {
         "apiVersion": "v1",
         "kind": "Event",
@@ -40,9 +53,9 @@ def stage_event(change: Mapping[str, Any], document: Mapping[str, Any]) -> dict[
             "namespace": metadata.get("namespace", ""),
             "uid": metadata["uid"],
         },
-        "type": "Normal" if stage == OPEN else "Warning",
-        "reason": "BelowEveryRung" if stage == OPEN else f"Stage{stage}",
-        "message": message,
+        "type": kind,
+        "reason": reason,
+        "message": message[:1024],
         "source": {"component": COMPONENT},
         "firstTimestamp": moment,
         "lastTimestamp": moment,

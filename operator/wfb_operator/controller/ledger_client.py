@@ -63,6 +63,15 @@ class LedgerClient:
         """The newest stage changes, the newest first."""
         return list((await self._call("GET", f"/v1/stages?limit={most}"))["stages"])
 
+    async def notices(self, most: int = 1000) -> list[dict[str, Any]]:
+        """Notices that are still to be sent, the oldest first."""
+        return list((await self._call("GET", f"/v1/notices?limit={most}"))["notices"])
+
+    async def mark_notice(self, window: str, at_percent: int, delivered: list[str], done: bool) -> None:
+        """Say who has taken a notice, and whether nothing more is to be sent."""
+        mark = {"window": window, "at_percent": at_percent, "delivered": delivered, "done": done}
+        await self._call("POST", "/v1/notices", json.dumps(mark).encode())
+
     async def usage(self, by: Sequence[str], since: float) -> list[dict[str, Any]]:
         """Usage since a moment, summed by dimensions."""
         return list((await self._call("GET", f"/v1/usage?by={','.join(by)}&since={int(since)}"))["usage"])

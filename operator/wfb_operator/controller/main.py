@@ -20,9 +20,11 @@ from wfb_operator.controller.cluster import Cluster, ClusterError
 from wfb_operator.controller.health import serve
 from wfb_operator.controller.ledger_client import LedgerAwayError, LedgerClient, LedgerRefusedError
 from wfb_operator.controller.metrics import Metrics
+from wfb_operator.controller.notices import Notices
 from wfb_operator.controller.reconcile import Reconciler
 from wfb_operator.controller.watches import registry
 from wfb_operator.controller.world import World
+from wfb_operator.notify.egress import Egress
 from wfb_operator.prices.compile import compile_snapshot
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--token-file", required=True, metavar="FILE", help="the bearer token for the ledger")
     parser.add_argument("--kubeconfig", metavar="FILE", help="instead of the pod's service account")
     parser.add_argument("--listen", default="127.0.0.1:0", metavar="HOST:PORT", help="for /healthz and /metrics")
+    parser.add_argument(
+        "--notify-allow", metavar="HOST", action="append", default=[], help="a host that notices may go to beside https"
+    )
     parser.add_argument("--sidecar-version", metavar="VERSION", help="of the sidecars that new pods get")
     parsed = parser.parse_args(arguments)
     host, colon, port = parsed.listen.rpartition(":")
@@ -56,6 +61,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--listen: {parsed.listen!r} is not an address: write host:port, such as 0.0.0.0:8080")
     if parsed.ledger_secret and not all(parsed.ledger_secret.partition(":")[::2]):
         parser.error(f"--ledger-secret: {parsed.ledger_secret!r} is not NAMESPACE:NAME")
+    try:
+        parsed.egress = Egress.allowing(parsed.notify_allow)
+    except ValueError as error:
+        parser.error(f"--notify-allow: {error}")
     parsed.host, parsed.port = host, int(port)
     parsed.sidecar_version = parsed.sidecar_version or importlib.metadata.version("workflow-budget-operator")
     return parsed
@@ -92,7 +101,9 @@ async def _serve(options: argparse.Namespace) -> None:
         async with LedgerClient(options.ledger_url, options.token_file, options.ledger_ca) as ledger:
             reconciler = Reconciler(world, cluster, ledger, metrics, version=options.sidecar_version)
             watching = asyncio.create_task(_watch(world, stopping, in_cluster=not options.kubeconfig), name="watches")
-            work = [reconciler.run(), _publish_prices(ledger)]
+            home = (options.ledger_secret or "").partition(":")[0]
+            notices = Notices(world, cluster, ledger, metrics, options.egress, home)
+            work = [reconciler.run(), notices.run(), _publish_prices(ledger)]
             if options.certificates:
                 work.append(CertificateKeeper(cluster, options.certificates, _utc).run())
             if options.ledger_secret:

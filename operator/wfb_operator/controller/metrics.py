@@ -25,6 +25,12 @@ class Metrics:
         self.ledger_failures = Counter(
             "wfb_controller_ledger_failures", "Questions that the ledger did not answer.", registry=self.registry
         )
+        self.notices = Counter(
+            "wfb_controller_notices",
+            "Attempts to tell of a rung, by what came of them.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.api_failures = Counter(
             "wfb_controller_api_failures",
             "Requests that the API server did not grant.",

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
-from wfb_core.budget import ALLOW, REPORT, SLOW, THROTTLE, Budget, Limit
+from wfb_core.budget import ALLOW, ENFORCE, REPORT, SLOW, THROTTLE, Budget, Limit
 from wfb_core.document import BudgetErrors, parse_budget
+from wfb_core.windows import is_shadow
 from wfb_operator.ledger.store.port import StoredBudget
 
 LIMIT_MOST = 2**60
@@ -127,6 +128,11 @@ def terms_of(budget: Budget, limit: Limit) -> Terms:
 def granted_limit(budget: Budget, limit: Limit) -> int:
     """The limit that grants are held to: a budget that only counts is never reached, and is judged by its stated one."""
     return terms_of(budget, limit).limit
+
+
+def as_followed(window_id: str, budget: Budget) -> Budget:
+    """The budget that a window follows: a shadow follows what Enforce would do."""
+    return replace(budget, enforcement=ENFORCE) if is_shadow(window_id) else budget
 
 
 def _entry(document: Any) -> BudgetEntry:

@@ -65,6 +65,8 @@ class LedgerHttp:
                 web.get("/v1/decisions", self._for((READER, CONTROLLER), self._read(self._readings.decisions))),
                 web.get("/v1/stages", self._for((READER, CONTROLLER), self._read(self._readings.stages))),
                 web.get("/v1/runs", self._for((READER, CONTROLLER), self._read(self._readings.runs))),
+                web.get("/v1/notices", self._for((CONTROLLER,), self._read(self._readings.notices))),
+                web.post("/v1/notices", self._for((CONTROLLER,), self._mark_notice)),
                 web.get("/healthz", self._healthz),
                 web.get("/metrics", self._metrics),
             ]
@@ -181,6 +183,15 @@ class LedgerHttp:
         if given is None:
             raise _HttpError(404, f"holder {holder[:80]!r} is not known")
         return web.json_response({"released": {window: format_usd(nanos) for window, nanos in given.items()}})
+
+    async def _mark_notice(self, request: web.Request, _: Identity) -> web.StreamResponse:
+        match await _json(request):
+            case {"window": str(window), "at_percent": int(percent), "delivered": list(names), "done": bool(done)} if (
+                all(isinstance(name, str) for name in names)
+            ):
+                await self._service.mark_notice(window, percent, names, done=done)
+                return web.json_response({"done": done})
+        raise _HttpError(422, 'send {"window": "…", "at_percent": 70, "delivered": ["…"], "done": true}')
 
     # -- readers
     def _read(self, reading: Reading) -> Callable[[web.Request, Identity], Answer]:

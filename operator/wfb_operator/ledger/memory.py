@@ -10,7 +10,7 @@ from math import inf
 
 from wfb_core.grants import Holder, Row, Window
 from wfb_core.stages import OPEN
-from wfb_operator.ledger.budgets import BudgetEntry, Budgets, terms_of
+from wfb_operator.ledger.budgets import BudgetEntry, Budgets, as_followed, terms_of
 from wfb_operator.ledger.grant_book import GrantBook, ended
 from wfb_operator.ledger.identities import Identity, from_store
 from wfb_operator.ledger.stages_watch import WindowNote, watch_stages
@@ -126,7 +126,7 @@ class Memory:
     # -- windows
     def open(self, opening: Opening) -> None:
         """Open a window that no store knows."""
-        terms = asdict(terms_of(opening.budget, opening.limit))
+        terms = asdict(terms_of(as_followed(opening.at.id, opening.budget), opening.limit))
         self.grants.open(opening.at.id, start=opening.at.start, end=opening.at.end, **terms)
         self._note(opening.at.id, opening.budget.key, opening.limit.window, OPEN)
 
@@ -136,7 +136,8 @@ class Memory:
             note = self.notes[window_id]
             found = self.budgets.limit(note.budget, note.kind)
             if found is not None:
-                self.grants.edit(window_id, **asdict(terms_of(*found)))
+                budget, limit = found
+                self.grants.edit(window_id, **asdict(terms_of(as_followed(window_id, budget), limit)))
                 self._rewritten.add(window_id)
 
     def bring_in(self, books: Books) -> None:
@@ -150,7 +151,7 @@ class Memory:
         for holder in books.holders:
             self.applied.setdefault(holder.id, holder.applied)
         for window in new:
-            self._note(window.id, window.budget, window.kind, window.stage)
+            self._note(window.id, window.budget, window.kind, window.stage, window.rung)
         self.edit_windows(window.id for window in new)
 
     def let_go(self, now: float) -> None:
@@ -164,8 +165,8 @@ class Memory:
         for holder in self.grants.put_aside(before):
             self.applied.pop(holder, None)
 
-    def _note(self, window_id: str, budget: str, kind: str, stage: str) -> None:
-        self.notes[window_id] = WindowNote(budget, kind, stage)
+    def _note(self, window_id: str, budget: str, kind: str, stage: str, rung: int = 0) -> None:
+        self.notes[window_id] = WindowNote(budget, kind, stage, rung)
         self.windows_of.setdefault(budget, set()).add(window_id)
 
     # -- what is to be written
@@ -222,6 +223,7 @@ class Memory:
             note.stage,
             window.trickle,
             None if window.exhausted_at == inf else window.exhausted_at,
+            note.rung,
         )
 
 

@@ -49,6 +49,11 @@ class Readings:
         rows = await self._store.stage_changes(min(whole(query, "limit", 1000), ROWS_MOST), namespace=namespace)
         return {"stages": [in_dollars(row) for row in rows]}
 
+    async def notices(self, query: Query, _: str) -> dict[str, Any]:
+        """Notices that are still to be sent, the oldest first."""
+        rows = await self._store.notices(min(whole(query, "limit", 1000), ROWS_MOST))
+        return {"notices": [in_dollars(row) for row in rows]}
+
     async def runs(self, query: Query, namespace: str) -> dict[str, Any]:
         """The runs seen last."""
         rows = await self._store.runs(min(whole(query, "limit", 100), ROWS_MOST), namespace=namespace)

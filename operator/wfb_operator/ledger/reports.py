@@ -133,6 +133,7 @@ def _take_batches(memory: Memory, identity: Identity, holder: str, batches: tupl
                     identity.namespace,
                     workflow,
                     identity.run,
+                    d.details,
                 )
             )
     return applied

@@ -5,6 +5,7 @@ If a transaction fails nobody in it is answered, memory is loaded anew from the 
 """
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -27,7 +28,7 @@ from wfb_operator.ledger.identities import Identity
 from wfb_operator.ledger.memory import KEPT_SECONDS, Memory
 from wfb_operator.ledger.metrics import Metrics
 from wfb_operator.ledger.reports import Taken, take_report, wanted_by
-from wfb_operator.ledger.store.port import Store, StoreContentError, StoreError, Wanted, Writes
+from wfb_operator.ledger.store.port import NoticeMark, Store, StoreContentError, StoreError, Wanted, Writes
 
 log = logging.getLogger(__name__)
 
@@ -169,6 +170,15 @@ class LedgerService:
             lambda memory, _now, _writes: release_holder(memory, holder), wants
         )
         return given
+
+    async def mark_notice(self, window: str, at_percent: int, delivered: list[str], *, done: bool) -> None:
+        """Write down who has taken a notice, and whether anybody is still to be told. Raises UnavailableError."""
+
+        def apply(_memory: Memory, now: float, writes: Writes) -> None:
+            """The mark's own part of the transaction."""
+            writes.marks.append(NoticeMark(json.dumps(delivered), now if done else 0.0, window, at_percent))
+
+        await self._change(apply)
 
     async def wait_for_scope(self, after: int, seconds: float) -> bool:
         """Whether the scope is, or becomes within a time, another than a version."""

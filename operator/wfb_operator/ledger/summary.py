@@ -8,7 +8,7 @@ from wfb_core.budget import RUN, SLOW, THROTTLE, Budget, Limit
 from wfb_core.grants import Window
 from wfb_core.money import format_usd
 from wfb_core.stages import percent_used, stage_of
-from wfb_core.windows import WindowAt, window_at, window_of_id
+from wfb_core.windows import WindowAt, is_shadow, shadow_id, window_at, window_of_id
 from wfb_operator.ledger.budgets import granted_limit
 from wfb_operator.ledger.identities import Identity
 from wfb_operator.ledger.memory import Memory
@@ -40,6 +40,8 @@ def scope_of(memory: Memory, identity: Identity, now: float) -> dict[str, Any]:
             at = window_at(entry.budget.key, limit.window, entry.budget.time_zone, now, identity.run)
             window = memory.grants.windows.get(at.id) or Window(granted_limit(entry.budget, limit))
             windows[at.id] = {"left": window.left(), "room": window.room()}
+            if (shadow := memory.grants.windows.get(shadow_id(at.id))) is not None:
+                windows[shadow_id(at.id)] = {"left": shadow.left(), "room": shadow.room()}
     return {
         "version": memory.scope,
         "now": now,
@@ -62,7 +64,7 @@ async def summary(memory: Memory, store: Store, now: float, since: int, namespac
     usage = await store.usage(USAGE_BY, since, 2**62, ROWS_MOST, namespace=namespace)
     return {
         "now": now,
-        "budgets": [_line(*one, estimates.get(one[0].id, 0), now) for one in found],
+        "budgets": [_line(*one, estimates.get(one[0].id, 0), now) | _would(memory, one[0].id) for one in found],
         "usage": [in_dollars(row) for row in usage],
         "holders": holders,
         "lost_holders": [] if namespace else _lost(memory),
@@ -104,7 +106,9 @@ def _windows_now(memory: Memory, now: float) -> list[tuple[WindowAt, Budget, Lim
         budget = entry.budget
         for limit in budget.limits:
             if limit.window == RUN:
-                ids = sorted(w for w in memory.windows_of.get(budget.key, ()) if memory.notes[w].kind == RUN)
+                ids = sorted(
+                    w for w in memory.windows_of.get(budget.key, ()) if memory.notes[w].kind == RUN and not is_shadow(w)
+                )
                 ats = [window_of_id(window_id, budget.time_zone) for window_id in ids]
             else:
                 ats = [window_at(budget.key, limit.window, budget.time_zone, now)]
@@ -120,6 +124,12 @@ def pacing(window: Window, now: float) -> tuple[str, int]:
     if window.exhausted_at <= now:
         return THROTTLE, window.trickle
     return (SLOW, int(window.pace_per_second(now) * 3600)) if window.slow() else ("", 0)
+
+
+def _would(memory: Memory, window_id: str) -> dict[str, str]:
+    """What would be spent under Enforce, of a budget that only reports and has seen calls."""
+    shadow = memory.grants.windows.get(shadow_id(window_id))
+    return {} if shadow is None else {"would_spend_usd": format_usd(shadow.used)}
 
 
 def _line(at: WindowAt, budget: Budget, limit: Limit, window: Window, estimated: int, now: float) -> dict[str, Any]:

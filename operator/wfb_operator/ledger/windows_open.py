@@ -1,10 +1,10 @@
 """Opening windows: a report names one by its id, and the ledger makes sure that there is such a window for this pod."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from wfb_core.budget import RUN, Budget, Limit
+from wfb_core.budget import REPORT, RUN, Budget, Limit
 from wfb_core.grants.timing import AHEAD
-from wfb_core.windows import WindowAt, parse_window_id, window_of_id
+from wfb_core.windows import WindowAt, is_shadow, parse_window_id, real_id, window_of_id
 from wfb_operator.ledger.budgets import Budgets
 from wfb_operator.ledger.identities import Identity
 
@@ -42,9 +42,12 @@ class Opening:
 
 
 def check_window(window_id: str, identity: Identity, budgets: Budgets) -> Opening:
-    """What a window id means to a pod, whatever the time; raises WindowRefusedError."""
+    """What a window id means to a pod, whatever the time; raises WindowRefusedError.
+
+    A shadow is opened like the window that it belongs to, of a budget that only reports.
+    """
     try:
-        key, kind, label = parse_window_id(window_id)
+        key, kind, label = parse_window_id(real_id(window_id))
     except ValueError as error:
         raise WindowRefusedError(MALFORMED, window_id) from error
     if key not in budgets.entries:
@@ -53,14 +56,17 @@ def check_window(window_id: str, identity: Identity, budgets: Budgets) -> Openin
     if found is None:
         raise WindowRefusedError(NO_LIMIT, window_id)
     budget, limit = found
+    if is_shadow(window_id) and budget.enforcement != REPORT:
+        raise WindowRefusedError(NO_LIMIT, window_id)
     if not identity.within(budget):
         raise WindowRefusedError(NOT_YOURS, window_id)
     if kind == RUN and label != identity.run:
         raise WindowRefusedError(OTHER_RUN, window_id)
     try:
-        return Opening(window_of_id(window_id, budget.time_zone), budget, limit)
+        at = window_of_id(real_id(window_id), budget.time_zone)
     except ValueError as error:
         raise WindowRefusedError(MALFORMED, window_id) from error
+    return Opening(replace(at, id=window_id), budget, limit)
 
 
 def check_time(opening: Opening, now: float) -> None:

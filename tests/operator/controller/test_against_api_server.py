@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from harness.loop_thread import LoopThread
 from harness.processes import start
+from harness.receiver import SECRET, Receiver
 from harness import until as waiting
 from wfb_core.grants import Claim, Need, Report
 from wfb_core.wire import Batch, Dispatch, UsageRow, encode_dispatch
@@ -100,6 +102,7 @@ class Plane:
                 *(sys.executable, "-m", "wfb_operator.controller.main", "--ledger-url", self.url),
                 *("--ledger-secret", f"{SYSTEM}:wfb-ledger-tls", "--certificates", SYSTEM),
                 *("--token-file", str(self.folder / "controller.token"), "--kubeconfig", str(self.api.kubeconfig)),
+                *("--notify-allow", f"http://127.0.0.1:{self.receiver.port}"),
             ],
             self.folder / "controller.log",
             env=self.api.environment(),
@@ -188,10 +191,14 @@ def plane(api_server, tmp_path_factory):
     found = Plane(api_server, tmp_path_factory.mktemp("plane"))
     (port,) = free_ports(1)
     found.port, found.url = port, f"https://localhost:{port}"
+    loop = LoopThread()
+    found.receiver = loop.run(Receiver([500, 204]).start())
     found.install()
     found.start_controller()
     found.start_ledger(port)
     yield found
+    loop.run(found.receiver.stop())
+    loop.close()
     for process in (found.controller, found.ledger):
         if process is not None:
             process.stop()
@@ -218,10 +225,44 @@ def test_a_pods_own_token_spends_and_status_follows(plane):
     events = until(
         lambda: plane.api.get("events", "-n", BILLING, "--field-selector=reason=StageWarn")["items"], "an Event"
     )
-    assert [e["message"] for e in events] == ["Total: 6.00 of 10.00 USD are spent, stage Warn begins."]
+    assert [e["message"] for e in events] == ["Total: 6.00 of 10.00 USD are spent, stage Warn (50 %) begins."]
     assert plane.spend(token, uid, "10.00", "spender")[0] == 200
     message = plane.becomes("WithinBudget", "Exhausted", "spender")
     assert message == "Total: 10.00 of 10.00 USD are spent, until the limit is raised."
+
+
+def test_a_rung_is_told_signed_and_what_fails_is_an_event(plane):
+    """A receiver that fails at first gets one signed CloudEvent; an address that notices may not go to is an Event."""
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "hook", "namespace": BILLING},
+        "stringData": {"signing-key": SECRET},
+    }
+    targets = [
+        {"url": plane.receiver.url, "secretRef": {"name": "hook"}},
+        {"url": "https://169.254.169.254/latest/meta-data"},
+    ]
+    ladder = [{"atPercent": 50, "action": "Warn", "notify": targets}]
+    plane.api.apply([secret, budget("teller", ladder=ladder), pod("teller-1", "teller")])
+    plane.becomes("Ready", "InForce", "teller")
+    token = plane.token("teller", BILLING, "default", pod="teller-1")
+    uid = plane.api.get("pod", "teller-1", "-n", BILLING)["metadata"]["uid"]
+    for usd in ("4.00", "6.00", "6.50", "7.00"):
+        assert plane.spend(token, uid, usd, "teller")[0] == 200
+    until(lambda: len(plane.receiver.received) == 2, "the notice and its second attempt")
+    assert len(set(plane.receiver.ids)) == 1
+    assert all(one.genuine() for one in plane.receiver.received)
+    assert plane.receiver.received[0].event["data"]["spentUSD"] == "6.00"
+
+    def failures():
+        """The sentences of Events about notices."""
+        found = plane.api.get("events", "-n", BILLING, "--field-selector=reason=NotifyFailed")["items"]
+        return sorted(e["message"] for e in found)
+
+    until(lambda: len(failures()) == 2, "Events of both failures")
+    assert "answered 500; tried again for a day." in failures()[0]
+    assert "https://169.254.169.254 is the address" in failures()[1]
 
 
 def test_who_is_nobody_is_told_so(plane):

@@ -7,6 +7,9 @@ from typing import Any, NamedTuple, Protocol
 DECISIONS_KEPT = 10_000
 """The newest decisions stay; older ones are forgotten."""
 
+NOTICES_KEPT = 10_000
+"""The newest notices stay, sent or not: receivers that are down for days do not fill the disk."""
+
 USAGE_DIMENSIONS = (
     "minute",
     "namespace",
@@ -68,6 +71,8 @@ class StoredWindow(NamedTuple):
     """Nano-USD per hour beyond the limit."""
     exhausted_at: float | None
     """Since when the trickle accrues; None while it does not."""
+    rung: int = 0
+    """The percentage at which the stage began."""
 
 
 class StoredRow(NamedTuple):
@@ -137,6 +142,31 @@ class StageChange(NamedTuple):
     at: float
     spent: int
     limit: int
+    at_percent: int = 0
+
+
+class Notice(NamedTuple):
+    """A rung that a window has reached, for those whom the rung names; amounts in nano-USD."""
+
+    window: str
+    at_percent: int
+    """100 where the limit itself is reached."""
+    budget: str
+    stage: str
+    at: float
+    spent: int
+    limit: int
+
+
+class NoticeMark(NamedTuple):
+    """How far a notice has come."""
+
+    delivered: str
+    """JSON: the names of the targets that took it."""
+    done: float
+    """When nothing more was to be sent, 0 before; Unix seconds."""
+    window: str
+    at_percent: int
 
 
 class StoredDecision(NamedTuple):
@@ -160,6 +190,8 @@ class StoredDecision(NamedTuple):
     namespace: str
     workflow: str
     run: str
+    details: str = ""
+    """JSON: what the decision was made from; empty where an older sidecar told it."""
 
 
 class StoredState(NamedTuple):
@@ -227,6 +259,9 @@ class Writes:
     estimates: dict[str, int] = field(default_factory=dict)
     """Nano-USD to add to what a window's spend holds of estimates."""
     stages: list[StageChange] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    """One that is there already, for its window and rung, is left as it is."""
+    marks: list[NoticeMark] = field(default_factory=list)
     decisions: list[StoredDecision] = field(default_factory=list)
     budgets: tuple[StoredBudget, ...] | None = None
     """All budgets from now on; None leaves them."""
@@ -246,6 +281,8 @@ class Writes:
                 self.runs,
                 self.estimates,
                 self.stages,
+                self.notices,
+                self.marks,
                 self.decisions,
                 self.budgets is not None,
                 self.identities,
@@ -295,6 +332,9 @@ class Store(Protocol):
 
     async def stage_changes(self, most: int, *, namespace: str = "") -> list[Mapping[str, Any]]:
         """The newest stage changes, of one namespace's budgets where it is named."""
+
+    async def notices(self, most: int) -> list[Mapping[str, Any]]:
+        """Notices that are still to be sent, the oldest first."""
 
     async def runs(self, most: int, *, namespace: str = "") -> list[Mapping[str, Any]]:
         """The runs seen last, of one namespace where it is named."""

@@ -181,10 +181,31 @@ _TRICKLE = (
     "ALTER TABLE windows ADD COLUMN exhausted_at REAL",
 )
 
+_NOTICES = (
+    "ALTER TABLE windows ADD COLUMN rung INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE stage_changes ADD COLUMN at_percent INTEGER NOT NULL DEFAULT 0",
+    """CREATE TABLE notices (
+        n INTEGER PRIMARY KEY AUTOINCREMENT,
+        window TEXT NOT NULL,
+        at_percent INTEGER NOT NULL,
+        budget TEXT NOT NULL,
+        stage TEXT NOT NULL,
+        at REAL NOT NULL,
+        spent INTEGER NOT NULL,
+        limit_nanos INTEGER NOT NULL,
+        delivered TEXT NOT NULL DEFAULT '[]',
+        done REAL NOT NULL DEFAULT 0,
+        UNIQUE (window, at_percent)
+    ) STRICT""",
+    "CREATE INDEX notices_to_send ON notices (n) WHERE done = 0",
+    "ALTER TABLE decisions ADD COLUMN details TEXT NOT NULL DEFAULT ''",
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "grants, usage, stages, budgets, identities", _TABLES),
     Migration(2, "list price beside the effective one", _LIST_PRICES),
     Migration(3, "a trickle beyond the limit, and since when", _TRICKLE),
+    Migration(4, "rungs reached and whom to tell of them, what a decision was made from", _NOTICES),
 )
 
 NEWEST = MIGRATIONS[-1].version

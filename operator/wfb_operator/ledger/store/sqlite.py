@@ -3,6 +3,7 @@
 # ruff: noqa: S608 (statements are built from the names of our own columns, values are always bound)
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +14,12 @@ from wfb_operator.ledger.store.marker import Marker, write_marker
 from wfb_operator.ledger.store.opening import Opened, connect, open_database
 from wfb_operator.ledger.store.port import (
     DECISIONS_KEPT,
+    NOTICES_KEPT,
     USAGE_COUNTS,
     USAGE_DIMENSIONS,
     Books,
     Loaded,
+    Notice,
     StageChange,
     StoreContentError,
     StoredBudget,
@@ -60,6 +63,8 @@ _RUNS = Insert(
     first=("first_seen",),
 )
 _STAGES = Insert("stage_changes", _named(StageChange._fields))
+_NOTICES = f"INSERT OR IGNORE INTO notices ({', '.join(_named(Notice._fields))}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_MARKS = "UPDATE notices SET delivered = ?, done = ? WHERE window = ? AND at_percent = ?"
 _DECISIONS = Insert("decisions", _named(StoredDecision._fields))
 
 
@@ -136,6 +141,10 @@ class SqliteStore:
         _RUNS.many(connection, [(*key, seen, seen, nanos) for key, (seen, nanos) in w.runs.items()])
         _ESTIMATES.many(connection, list(w.estimates.items()))
         _STAGES.many(connection, w.stages)
+        if w.notices:
+            connection.executemany(_NOTICES, w.notices)
+            connection.execute("DELETE FROM notices WHERE n <= (SELECT max(n) FROM notices) - ?", (NOTICES_KEPT,))
+        connection.executemany(_MARKS, w.marks)
         if w.decisions:
             _DECISIONS.many(connection, w.decisions)
             connection.execute("DELETE FROM decisions WHERE n <= (SELECT max(n) FROM decisions) - ?", (DECISIONS_KEPT,))
@@ -192,6 +201,7 @@ class SqliteStore:
                 (int(before // 60), TIDY_ROWS),
             )
             connection.execute("DELETE FROM stage_changes WHERE at < ?", (before,))
+            connection.execute("DELETE FROM notices WHERE at < ?", (before,))
             connection.execute(
                 "DELETE FROM runs WHERE (namespace, workflow, run) IN"
                 " (SELECT namespace, workflow, run FROM runs WHERE last_seen < ? LIMIT ?)",
@@ -361,6 +371,12 @@ class SqliteStore:
             " WHERE ?2 = '' OR substr(budget, 1, length(?2) + 1) = ?2 || '/' ORDER BY n DESC LIMIT ?1",
             (most, namespace),
         )
+
+    async def notices(self, most: int) -> list[Mapping[str, Any]]:
+        """Notices that are still to be sent, the oldest first."""
+        names = ", ".join((*_named(Notice._fields), "delivered"))
+        rows = await self._rows(f"SELECT {names} FROM notices WHERE done = 0 ORDER BY n LIMIT ?", (most,))
+        return [{**row, "delivered": json.loads(row["delivered"])} for row in rows]
 
     async def runs(self, most: int, *, namespace: str = "") -> list[Mapping[str, Any]]:
         """See Store."""
