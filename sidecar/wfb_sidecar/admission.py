@@ -7,7 +7,7 @@ may change it, and answers None or a refusal; the first refusal is the one that 
 import itertools
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wfb_core import reasons
 from wfb_core.call import CallFacts
@@ -157,7 +157,8 @@ class Admission:
                 self._settling.finish(call, FAILED)  # held, and it will not go
             raise
         if refusal is not None:
-            return self._books.refuse(call.dialect, refusal, call.entry)
+            entry = replace(call.entry, evidence=self._holding.evidence(draft.scope, call, refusal))
+            return self._books.refuse(call.dialect, refusal, entry)
         self._settling.begin(call)
         return None
 

@@ -38,6 +38,8 @@ class Entry:
     hold: int = 0
     at: float | None = None
     """Ledger time of admission; now where there was none."""
+    evidence: str = ""
+    """What its decision was made from, as JSON."""
 
 
 class Books:
@@ -89,9 +91,14 @@ class Books:
                 cost=0,
                 limit=refusal.limit or 0,
                 spent=refusal.spent or 0,
+                details=entry.evidence,
             )
         )
         return decision
+
+    def would(self, provider: str, reason: str) -> None:
+        """Counts what Enforce would have done to a call of a budget that only reports."""
+        self._metrics.would.labels(provider, reason).inc()
 
     def settled(self, entry: Entry, outcome: str, settlement: Settlement, served: str, prices: str) -> None:
         """Books a settled call, and why it was estimated or what was found out about it."""

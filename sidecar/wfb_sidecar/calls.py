@@ -19,5 +19,5 @@ class Calls:
         books = Books(clock, till, metrics)
         self.terms = Terms(clock)
         self.settling = Settling(clock, self.terms, till, books, expectations, metrics)
-        holding = Holding(clock, till, books, expectations, self.terms)
+        self.holding = holding = Holding(clock, till, books, expectations, self.terms)
         self.admission = Admission(clock, self.terms, books, holding, self.settling, metrics)

@@ -5,7 +5,7 @@ from math import ceil
 from typing import Any
 
 from wfb_core import bounds, reasons
-from wfb_core.budget import CLAMP, IGNORE
+from wfb_core.budget import CLAMP, IGNORE, REPORT
 from wfb_core.decide import Refusal
 from wfb_core.expectation import Expectations
 from wfb_core.grants import BUSY, EXHAUSTED, GRANTED, PACED, STUCK, THROTTLED, TIMED_OUT
@@ -14,7 +14,9 @@ from wfb_core.price import ModelPrice
 from wfb_sidecar.books import Books
 from wfb_sidecar.call import Call
 from wfb_sidecar.clock import LedgerClock
+from wfb_sidecar.evidence import evidence_of
 from wfb_sidecar.scope import OpenWindow, Scope, unlimited
+from wfb_sidecar.shadow import Shadows
 from wfb_sidecar.terms import Terms
 from wfb_sidecar.till import Till
 
@@ -23,6 +25,9 @@ ATTEMPTS = 4
 
 RETRY_MOST = 60
 """The longest Retry-After, in seconds, for a turn that comes later: every SDK obeys up to this."""
+
+REPORT_SECONDS = 5.0
+"""How long a call waits for a ledger where every budget only reports: it goes in any case."""
 
 TURNS = {
     PACED: (reasons.PACED, "it is in stage Slow, and this call's turn has not come; wait, or raise the limit"),
@@ -43,18 +48,20 @@ class Holding:
         self._books = books
         self._expectations = expectations
         self._terms = terms
+        self.shadows = Shadows(till, books, expectations, self._by_answer)
 
     async def hold(self, scope: Scope, call: Call, price: ModelPrice, document: dict[str, Any]) -> Refusal | bool:
         """Holds money for the call, its cap lowered where need be; True when the document was changed."""
         facts, till = call.facts, self._till
         windows = scope.windows(call.at)
         enforced = tuple(w for w in windows if not unlimited(w.budget))
-        clampable = all(b.output_bound == CLAMP for b in scope.budgets)
+        deciding = tuple(b for b in scope.budgets if b.enforcement != REPORT)
+        clampable = all(b.output_bound == CLAMP for b in deciding)
         output = bounds.output_bound(facts, price)
-        floor = bounds.minimum(facts, price)
+        least = bounds.minimum(facts, price)
         full = None if output is None else bounds.hold(facts, price, output)
-        if floor is None or (full is None and not clampable):
-            budget = scope.budgets[0]
+        if deciding and (least is None or (full is None and not clampable)):
+            budget = deciding[0]
             return Refusal(
                 reasons.UNBOUNDED,
                 f"neither the request nor the price table bounds the cost of {facts.model!r}; set an output cap,"
@@ -62,7 +69,9 @@ class Holding:
                 budget.refusal_status,
                 budget=budget.key,
             )
-        wait = max((b.wait_seconds for b in scope.budgets), default=0.0)
+        floor = least or 0
+        at_most = 0.0 if till.wallet.silent(self._clock.now()) else REPORT_SECONDS
+        wait = max((b.wait_seconds for b in deciding), default=at_most)
         call.input_cost = bounds.hold(facts, price, 0) or 0
         changed, hold = False, full if full is not None else 1 << 62
         if clampable:
@@ -93,12 +102,14 @@ class Holding:
             hold = max(floor, min(left, till.wallet.clamp(hold, floor, _ids(enforced), _limits(enforced))))
         if answer == GRANTED:
             call.at = self._clock.now()
-            for w in windows:
-                if unlimited(w.budget):
-                    self._report_only(call, w)
+            self.shadows.begin(scope, call, price)
+            return changed
+        if not deciding and till.wallet.overdraw(
+            self._clock.now(), call.id, call.hold, call.hold, scope.ids(self._clock.now())
+        ):
             return changed
         if answer == TIMED_OUT and till.wallet.silent(self._clock.now()):
-            if all(b.failure_policy == IGNORE for b in scope.budgets) and till.wallet.overdraw(
+            if all(b.failure_policy == IGNORE for b in deciding) and till.wallet.overdraw(
                 self._clock.now(), call.id, call.hold, call.hold, scope.ids(self._clock.now())
             ):
                 return changed
@@ -106,6 +117,10 @@ class Holding:
                 call, enforced, reasons.LEDGER_UNREACHABLE, 429, "no ledger answers and the money at hand is gone", 5
             )
         return self._by_answer(call, enforced, answer, floor)
+
+    def evidence(self, scope: Scope, call: Call, refusal: Refusal) -> str:
+        """What a decision on the call was made from, as JSON."""
+        return evidence_of(self._till, scope, call, refusal)
 
     def _by_answer(self, call: Call, windows: tuple[OpenWindow, ...], answer: str, floor: int) -> Refusal:
         if answer == EXHAUSTED:
@@ -174,28 +189,6 @@ class Holding:
             if floor is not None and floor <= left:
                 return model
         return None
-
-    def _report_only(self, call: Call, window: OpenWindow) -> None:
-        left = self._till.wallet.left(window.id)
-        if left is None:
-            return
-        # The ledger counts such a window against a limit that is never reached; the stated one is judged here.
-        spent = self._till.wallet.spent(window.id)
-        if spent is not None and spent + call.hold > window.limit.nanos:
-            self._books.record(
-                Refusal(
-                    reasons.BUDGET_EXHAUSTED,
-                    f"would be refused under Enforce: budget {window.budget.key}"
-                    f" ({window.limit.window} limit ${format_usd(window.limit.nanos)})",
-                    window.budget.refusal_status,
-                    window.budget.key,
-                    window.limit.window,
-                    window.limit.nanos,
-                    spent,
-                ),
-                call.entry,
-                kind="finding",
-            )
 
 
 def _ids(windows: tuple[OpenWindow, ...]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ import uvloop
 
 from wfb_core.grants import Wallet
 from wfb_core.price import PriceBook
+from wfb_core.windows import is_shadow
 from wfb_core.wire import UsageRow
 from wfb_sidecar.authority import open_authority
 from wfb_sidecar.body_gate import BodyGate
@@ -105,7 +106,7 @@ class Sidecar:
         record = file.load()
         if record is None:
             return Wallet(f"{self.config.holder_prefix}{secrets.token_hex(8)}", file.save)
-        held = max((h for _, _, h in record.purses.values()), default=0)
+        held = max((h for w, (_, _, h) in record.purses.items() if not is_shadow(w)), default=0)
         if held:
             # Calls of the killed process: what they cost is not known, and counts at their holds.
             self.outbox.add(
@@ -165,6 +166,7 @@ class Sidecar:
         while self.calls.settling.in_flight and loop.time() < until:  # noqa: ASYNC110 — once in a life: no event for each call
             await asyncio.sleep(0.05)
         self.calls.settling.abandon()
+        await self.calls.holding.shadows.end()
         if self._watching:
             self._watching.cancel()
         told = await self.till.stop(LAST_REPORT_SECONDS)

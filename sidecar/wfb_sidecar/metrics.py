@@ -17,6 +17,12 @@ class Metrics:
         self.refused = Counter(
             "wfb_sidecar_calls_refused", "Calls refused, by reason.", ["provider", "reason"], registry=r
         )
+        self.would = Counter(
+            "wfb_sidecar_calls_would_refuse",
+            "Calls that budgets in Report would have refused or held back, by reason.",
+            ["provider", "reason"],
+            registry=r,
+        )
         self.unmetered = Counter(
             "wfb_sidecar_calls_unmetered", "Calls let through without a meter.", ["provider", "reason"], registry=r
         )

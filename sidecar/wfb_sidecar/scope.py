@@ -1,12 +1,12 @@
 """What applies to this sidecar: its budgets, its run, and the windows a call made now must fit in."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from wfb_core.budget import ALLOW, REPORT, RUN, Budget, Limit
 from wfb_core.document import parse_budget
-from wfb_core.windows import window_at
+from wfb_core.windows import real_id, shadow_id, window_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,16 @@ class OpenWindow:
 class Scope:
     """The budgets that match this holder, as the ledger last said; computes and keeps the windows of the moment."""
 
-    def __init__(self, version: int, budgets: tuple[Budget, ...], run: str, prices: str) -> None:
+    def __init__(
+        self,
+        version: int,
+        budgets: tuple[Budget, ...],
+        run: str,
+        prices: str,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
         self.version = version
+        self.labels = labels or {}
         self.budgets = budgets
         self.run = run
         self.prices = prices
@@ -37,7 +45,9 @@ class Scope:
         """Reads the ledger's answer; raises ValueError where it is not one."""
         try:
             budgets = tuple(parse_budget(d) for d in answer["budgets"])
-            return cls(int(answer["version"]), budgets, str(answer["run"]), str(answer["prices"]))
+            return cls(
+                int(answer["version"]), budgets, str(answer["run"]), str(answer["prices"]), answer.get("holder_labels")
+            )
         except (KeyError, TypeError) as e:
             raise ValueError(f"the ledger's scope lacks {e}") from e
 
@@ -55,9 +65,17 @@ class Scope:
 
     def delay(self, window_id: str) -> float:
         """The most seconds that a window may hold a call back; of one that is gone by now, as long as any may."""
-        key = window_id.partition("|")[0]
+        key = real_id(window_id).partition("|")[0]
         of_it = [b.max_delay_seconds for b in self.budgets if b.key == key]
         return max(of_it or [b.max_delay_seconds for b in self.budgets], default=0.0)
+
+    def shadows(self, t: float) -> tuple[OpenWindow, ...]:
+        """The windows that follow what Enforce would do, of budgets that only report."""
+        return tuple(replace(w, id=shadow_id(w.id)) for w in self.windows(t) if shadowed(w.budget))
+
+    def shadow_ids(self, t: float) -> tuple[str, ...]:
+        """Their ids."""
+        return tuple(w.id for w in self.shadows(t))
 
     def _open(self, t: float) -> None:
         kept = []
@@ -71,6 +89,11 @@ class Scope:
         self._kept_ids = tuple(w.id for w in kept)
         self._kept_from = max((w.start for w in kept), default=float("-inf"))
         self._kept_until = min((w.end for w in kept), default=float("inf"))
+
+
+def shadowed(budget: Budget) -> bool:
+    """Whether what the budget would do under Enforce is followed beside what happens."""
+    return budget.enforcement == REPORT and budget.on_exhausted != ALLOW
 
 
 def unlimited(budget: Budget) -> bool:

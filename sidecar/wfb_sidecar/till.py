@@ -6,11 +6,12 @@ import logging
 from collections.abc import Callable
 
 from wfb_core.grants import PENDING, TIMEOUT, Wallet
+from wfb_core.windows import shadow_id
 from wfb_core.wire import Dispatch
 from wfb_sidecar.clock import LedgerClock
 from wfb_sidecar.ledger_link import LedgerLink, LedgerLinkError
 from wfb_sidecar.outbox import Outbox
-from wfb_sidecar.scope import OpenWindow, Scope
+from wfb_sidecar.scope import OpenWindow, Scope, shadowed
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Till:
         self.reports = 0
         self.report_errors = 0
         self.flagged = 0
+        self.on_settled: Callable[[int, int], None] = lambda _call, _cost: None
 
     def start(self) -> None:
         """Begins to report."""
@@ -82,6 +84,7 @@ class Till:
         self.wallet.settle(self._clock.now(), call, cost)
         self.wallet.keep()
         self.told()
+        self.on_settled(call, cost)
 
     def told(self) -> None:
         """Something is to be reported: wakes the loop where that moves its next report forward."""
@@ -138,6 +141,8 @@ class Till:
             for later in self.scope_at(w.end):
                 if later.budget.key == w.budget.key and later.limit.window == w.limit.window:
                     self.wallet.ahead(w.id, later.id)
+                    if shadowed(w.budget):
+                        self.wallet.ahead(shadow_id(w.id), shadow_id(later.id))
 
     def scope_at(self, t: float) -> tuple[OpenWindow, ...]:
         """The windows at a later time, without disturbing those kept for now."""

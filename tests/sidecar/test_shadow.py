@@ -1,0 +1,110 @@
+"""A budget that only reports writes down what Enforce would have done: the same traffic through both, call by call."""
+
+import random
+
+import pytest
+
+from harness.processes import budget
+from harness.until import until
+from wfb_core.money import parse_usd
+
+URL = "https://api.openai.com/v1/chat/completions"
+STRICT = {"outputBound": "Strict", "waitSeconds": 2}
+
+
+def traffic(seed, calls):
+    """(most tokens of the answer, tokens of the answer, model) of each call: holds from once to forty times the cost."""
+    dice = random.Random(seed)
+    drawn = []
+    for _ in range(calls):
+        said = dice.randint(20, 400)
+        drawn.append((said * dice.randint(1, 40), said, dice.choice(["gpt-4o", "gpt-4o-mini"])))
+    return drawn
+
+
+def through(bench, http, calls):
+    """The numbers of the calls that were refused, or would have been; each is settled before the next."""
+    refused = []
+    known = len(bench.decisions())
+    for number, (most, said, model) in enumerate(calls):
+        body = {"model": model, "messages": [{"role": "user", "content": "hello"}], "max_tokens": min(most, 16_000)}
+        status = http.post(URL, json=body, headers={"x-sim-output-tokens": str(said)}).status_code
+        bench.settled()
+        decisions = bench.decisions()
+        new = decisions[: len(decisions) - known]
+        if any(d["kind"] == "refusal" or d["message"].startswith("would be refused") for d in new):
+            refused.append(number)
+        assert status in (200, 402), decisions[:3]
+        known = len(decisions)
+    return refused
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_report_names_the_calls_that_enforce_refuses(make_bench, client, seed):
+    """One after the other the two sets are equal, money follows only what would have gone, and every call went."""
+    calls = traffic(seed, 30)
+    enforced = make_bench(usd="0.03", **STRICT)
+    wanted = through(enforced, client(enforced.sidecar()), calls)
+    reporting = make_bench(usd="0.03", enforcement="Report", **STRICT)
+    found = through(reporting, client(reporting.sidecar()), calls)
+    assert found == wanted
+    assert 3 < len(found) < 27
+    told = [d for d in reporting.decisions() if d["message"].startswith("would be refused under Enforce: budget")]
+    assert {d["reason"] for d in told} == {"BudgetExhausted"}
+    assert len(told) == len(found)
+    (line,) = reporting.ask("GET", "/v1/summary")["budgets"]
+    (other,) = enforced.ask("GET", "/v1/summary")["budgets"]
+    assert line["would_spend_usd"] == other["spent_usd"]
+    assert reporting.books().refused() == 0
+    assert reporting.books().calls() == 30
+    assert reporting.books().spent == reporting.bill() > parse_usd(line["would_spend_usd"])
+
+
+def test_small_calls_after_a_big_one_are_judged_as_they_would_have_been(make_bench, client):
+    """A call too dear for the limit does not use it up: what would have been refused costs the shadow nothing."""
+    bench = make_bench(usd="0.01", enforcement="Report", **STRICT)
+    http = client(bench.sidecar())
+    big, small = (16_000, 3000, "gpt-4o"), (50, 20, "gpt-4o")
+    assert through(bench, http, [big, small, small, big, small]) == [0, 3]
+
+
+def test_a_budget_that_reports_weakens_no_other(make_bench, client):
+    """Beside one that enforces, the refusal is the enforcing one's, and the other's shadow is not charged for it."""
+    bench = make_bench()
+    bench.put_budgets(budget("tight", "0.002", **STRICT), budget("loose", "0.0001", enforcement="Report"))
+    http = client(bench.sidecar())
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 150}
+    answers = [http.post(URL, json=body, headers={"x-sim-output-tokens": "100"}) for _ in range(4)]
+    bench.settled()
+    assert [a.status_code for a in answers] == [200, 402, 402, 402]
+    assert answers[1].json()["error"]["budget"]["budget"] == "test/tight"
+    reasons = {(d["kind"], d["budget"]) for d in bench.decisions()}
+    assert reasons == {("refusal", "test/tight"), ("finding", "test/loose")}
+    assert len([d for d in bench.decisions() if d["kind"] == "finding"]) == 1
+
+
+def test_a_reporting_budget_never_stops_a_call(make_bench, client):
+    """Not by Strict, not for a ledger that is away: only budgets that enforce have a say."""
+    bench = make_bench(usd="0.0001", enforcement="Report", outputBound="Strict", failurePolicy="Fail")
+    http = client(bench.sidecar())
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
+    assert http.post(URL, json=body).status_code == 200
+    bench.settled()
+    bench.ledger_away()
+    assert http.post(URL, json=body).status_code == 200
+    bench.ledger_back()
+    bench.settled(2)
+
+
+def test_slow_is_a_finding(make_bench, client):
+    """Past the rung the shadow is paced: calls go at once, and what would have waited or been refused is written down."""
+    ladder = [{"atPercent": 1, "action": "Slow"}]
+    limits = [{"window": "Year", "usd": "0.01"}]
+    bench = make_bench(limits=limits, enforcement="Report", ladder=ladder, waitSeconds=2, maxDelaySeconds=2)
+    sidecar = bench.sidecar()
+    http = client(sidecar)
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 150}
+    for _ in range(6):
+        assert http.post(URL, json=body, headers={"x-sim-output-tokens": "100"}).status_code == 200
+    until(lambda: [d for d in bench.decisions() if d["reason"] == "Paced"], "a finding of pacing")
+    assert {d["kind"] for d in bench.decisions()} == {"finding"}
