@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
-from wfb_core.budget import Budget
+from wfb_core.budget import Budget, LabelRule
 from wfb_core.fields import shown
 
 LABEL_PREFIX = "aifinops.dev/"
@@ -82,6 +82,30 @@ def within(budget: Budget, labels: Mapping[str, str], namespace: str, namespace_
         return budget.matches(labels)
     named = {**namespace_labels, NAMESPACE_NAME: namespace}
     return budget.namespace in ("", namespace) and budget.matches(labels, named)
+
+
+def mismatch(budget: Budget, labels: Mapping[str, str], namespace: str, namespace_labels: Mapping[str, str]) -> str:
+    """Why a budget is not for a pod, in words; empty where it is (``within``)."""
+    if namespace and budget.namespace not in ("", namespace):
+        return f"it is for namespace {budget.namespace}, and this is {namespace}"
+    asked: list[tuple[str, Mapping[str, str], tuple[LabelRule, ...], Mapping[str, str]]] = [
+        ("", budget.match_labels, budget.match_rules, labels)
+    ]
+    if namespace:
+        named = {**namespace_labels, NAMESPACE_NAME: namespace}
+        of_namespace = budget.namespace_selector
+        asked.append(("the namespace's ", of_namespace.labels, of_namespace.rules, named))
+    for whose, wanted, rules, given in asked:
+        for key, value in wanted.items():
+            if given.get(key) != value:
+                has = f"is {given[key]}" if key in given else "is missing"
+                return f"it asks for {whose}{key}={value}, which {has}"
+        for rule in rules:
+            if not rule.holds(given):
+                values = f" {', '.join(rule.values)}" if rule.values else ""
+                has = f"is {given[rule.key]}" if rule.key in given else "is missing"
+                return f"it asks for {whose}{rule.key} {rule.operator}{values}, which {has}"
+    return ""
 
 
 def model_allowed(budget: Budget, model: str) -> bool:

@@ -1,5 +1,6 @@
 """Looking: everything that the checks need, read with the user's own rights; and one pod tried without being made."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -72,6 +73,19 @@ class Look:
             self._webhook(unread),
             unread,
         )
+
+    def budgets(self, namespace: str) -> list[Mapping[str, Any]]:
+        """The budgets of a namespace and of the cluster, those that may be read, with their kinds."""
+        found: list[Mapping[str, Any]] = []
+        kinds = {
+            f"namespaces/{namespace}/workflowbudgets": "WorkflowBudget",
+            "clusterworkflowbudgets": "ClusterWorkflowBudget",
+        }
+        for path, kind in kinds.items():
+            with contextlib.suppress(ApiException):
+                items = self._get(f"/apis/aifinops.dev/v1alpha1/{path}").get("items") or ()
+                found += [{"apiVersion": "aifinops.dev/v1alpha1", "kind": kind, **item} for item in items]
+        return found
 
     def try_injection(self, namespace: str) -> Finding:
         """A pod that asks for the sidecar, admitted by the API server and never made (a dry run)."""

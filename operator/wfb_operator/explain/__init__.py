@@ -1,0 +1,1 @@
+"""Why a call was refused, slowed or let through: what was asked about, put together from the books; pure but for printing."""
