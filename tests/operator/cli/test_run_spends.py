@@ -9,7 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from harness.certificates import make_certificates
+from harness.loop_thread import LoopThread
 from harness.processes import start_simulator
+from harness.receiver import SECRET, Receiver
 
 AGENT = """
 import json, os, sys, urllib.error, urllib.request
@@ -103,6 +105,80 @@ def test_a_limit_spans_runs_and_refuses(wfb, provider):
     report = json.loads(wfb.run("report", "--by", "run,model", "--json").stdout)
     assert {row["run"] for row in report["usage"]} == {first["run"], second["run"]}
     assert Decimal(report["totals"]["usd"]) == billed
+
+
+@pytest.fixture
+def receiver():
+    """Somebody to tell, in a loop of its own."""
+    loop = LoopThread()
+    found = loop.run(Receiver().start())
+    yield found
+    loop.run(found.stop())
+    loop.close()
+
+
+def test_a_rung_is_told_to_whom_the_file_names(wfb, provider, receiver):
+    """A signed event as the run spends, by a key from a folder of Secrets; the next run tells it nobody again."""
+    (wfb.folder / "secrets" / "hook").mkdir(parents=True)
+    (wfb.folder / "secrets" / "hook" / "signing-key").write_text(SECRET + "\n")
+    told = {"url": receiver.url, "secretRef": {"name": "hook"}}
+    wfb.budget(usd="0.004", ladder=[{"atPercent": 25, "action": "Warn", "notify": [told]}])
+    for _ in range(2):
+        _spend(wfb, provider, "--secrets", "secrets", calls=1)
+    (one,) = receiver.received
+    assert one.genuine()
+    assert one.event["data"]["atPercent"] == 25
+
+
+def test_who_cannot_be_told_is_said(wfb, provider, receiver):
+    """Without the folder the sentence says what to give; the command's own code stays."""
+    told = {"url": receiver.url, "secretRef": {"name": "hook"}}
+    wfb.budget(usd="0.004", ladder=[{"atPercent": 25, "action": "Warn", "notify": [told]}])
+    *_, said = _spend(wfb, provider, calls=1)
+    assert "Secret hook is not known here: give --secrets DIR with a file hook/KEY" in said
+    assert receiver.received == []
+
+
+def test_a_refusal_explains_itself(wfb, provider):
+    """The workflow's last decision, explained by its id: budget, price, bound, windows then and now, and ways out."""
+    wfb.budget(usd="0.0015")
+    answers, *_ = _spend(wfb, provider, calls=3)
+    assert answers[-1] == "402"
+    now = json.loads(wfb.run("explain", "triage", "--json").stdout)
+    assert now["decided"]["window"] == "Day"
+    decision = now["decisions"][0]
+    assert decision["reason"] == "BudgetExhausted"
+    found = json.loads(wfb.run("explain", decision["id"], "--json").stdout)
+    (budget,) = found["budgets"]
+    (window,) = budget["windows"]
+    assert (budget["matches"], window["limit"], window["then"]["spent"]) == (True, "0.0015", window["spent"])
+    assert found["decision"]["price"] == {
+        "input": "2.50",
+        "output": "10.00",
+        "from": found["decision"]["price"]["from"],
+    }
+    assert Decimal(found["decision"]["bound"]["least"]) > Decimal(window["left"])
+    assert found["waysOut"][0].startswith("raise spec.limits (Day) of budget billing/triage to at least $")
+    shown = wfb.run("explain", decision["id"]).stdout
+    assert "What would let it through:" in shown
+    unknown = wfb.run("explain", "d-000000000000")
+    assert (unknown.returncode, "d-000000000000 is not known here" in unknown.stderr) == (2, True)
+
+
+def test_a_replay_of_what_was_spent(wfb, provider):
+    """Under its own budget nothing changes; under half of it, part of the calls would not have gone and money is saved."""
+    wfb.budget(usd="5.00")
+    _, document, _ = _spend(wfb, provider, calls=4)
+    spent = document["totals"]["usd"]
+    same = json.loads(wfb.run("whatif", "-f", "budget.yaml", "--json").stdout)["budgets"][0]["totals"]
+    assert (same["calls"], same["refused"], same["wouldSpendUSD"], same["savedUSD"]) == (4, 0, spent, "0.00")
+    wfb.budget(file="half.yaml", usd=str(Decimal(spent) / 2))
+    half = json.loads(wfb.run("whatif", "-f", "half.yaml", "--since", "1h", "--json").stdout)["budgets"][0]
+    assert (half["totals"]["refused"], Decimal(half["totals"]["savedUSD"])) == (2, Decimal(spent) / 2)
+    assert half["windows"][0]["exhaustedAt"] is not None
+    assert "would run out" in wfb.run("whatif", "-f", "half.yaml").stdout
+    wrong = wfb.run("whatif", "-f", "half.yaml", "--since", "2999-01-01")
+    assert (wrong.returncode, "is not in the past" in wrong.stderr) == (2, True)
 
 
 def test_report_only_lets_everything_through(wfb, provider):

@@ -1,0 +1,204 @@
+"""``wfb whatif``: a changed budget against the minutes that were recorded."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from wfb_core.budget import DOWNGRADE, RUN, Budget
+from wfb_core.money import format_usd, parse_usd
+from wfb_core.price import PriceBook
+from wfb_core.rates import cost
+from wfb_core.selectors import LABEL_PREFIX, SHORT_LABELS, mismatch
+from wfb_core.usage import Usage
+from wfb_core.whatif import Minute, Replayed, WhatIf, replay
+from wfb_operator.cli import tables
+from wfb_operator.cli.budget_file import load
+from wfb_operator.cli.plan import UsageError
+from wfb_operator.cli.report import moment_of, visiting
+from wfb_operator.cli.state import Ledger, State, default_root
+
+type Row = Mapping[str, Any]
+
+BY = ("minute", "namespace", "team", "feature", "workflow", "run", "provider", "model", "outcome")
+PAGE = 10_000
+"""Rows in one answer of the ledger."""
+SLICE = 6 * 3600
+"""Seconds asked for at once; halved where an answer is full."""
+
+WINDOWS_SHOWN = 40
+
+
+def add_parser(commands: Any) -> None:
+    """Adds ``whatif`` to the command line."""
+    parser = commands.add_parser(
+        "whatif",
+        help="what a changed budget would have done to what was recorded",
+        description=(
+            "Replays recorded minutes against the budgets of a file: refused, held back, downgraded, saved, and when money"
+            " would have run out. Each budget is replayed on its own."
+        ),
+        epilog=(
+            "A minute's calls are taken at their average cost. Calls that were refused when it was recorded have no cost and\n"
+            "stay refused, holds and waits of seconds are not seen, and whether a program would have come again nobody knows.\n\n"
+            "examples:\n"
+            "  wfb whatif -f budget.yaml --since 7d\n"
+            "  wfb whatif -f budget.yaml --since 2026-11-01 --json"
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("-f", "--file", metavar="FILE", required=True, help="a YAML file of budgets, as wfb run and kubectl take it")
+    add("--since", metavar="WHEN", default="7d", help="30m, 24h, 7d, 2w, or a date such as 2026-11-23 (default: 7d)")
+    add("--state", metavar="DIR", help="where spend is kept (default: $XDG_STATE_HOME/wfb, else ~/.local/state/wfb)")
+    add("--json", action="store_true", help="one JSON document instead of tables")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the replays; raises UsageError, BudgetFileError, StateError, StartError and LedgerError."""
+    budgets = [item.budget for item in load(args.file)]
+    for budget in budgets:
+        check(budget)
+    now = time.time()
+    since = moment_of(args.since, now)
+    if since >= now:
+        raise UsageError(f"--since {args.since} is not in the past: give when the replay is to begin")
+    state = State(os.path.abspath(args.state or default_root(os.environ)))
+    if not os.path.isdir(state.path("ledger")):
+        raise UsageError(f"nothing was recorded in {state.root} yet: give the --state DIR of your runs")
+    with visiting(state) as ledger:
+        rows = list(recorded(ledger, since, int(now) + 60))
+    prices = _prices() if any(r.models for b in budgets for limit in b.limits for r in b.ladder_of(limit)) else None
+    found = [(budget, replay(budget, minutes_of(budget, rows, prices))) for budget in budgets]
+    if args.json:
+        print(json.dumps({"since": since, "until": int(now), "budgets": [document(b, w) for b, w in found]}, indent=2))
+    else:
+        show(found, since)
+    return 0
+
+
+def check(budget: Budget) -> None:
+    """Raises UsageError where recorded minutes cannot tell whose they are."""
+    known = {LABEL_PREFIX + name for name in SHORT_LABELS}
+    asked = {*budget.match_labels, *(rule.key for rule in budget.match_rules)}
+    if strange := sorted(asked - known):
+        raise UsageError(
+            f"budget {budget.key} selects by {strange[0]}, and minutes are kept by workflow, team, feature, run and"
+            " namespace: replay it with a selector of these"
+        )
+
+
+def recorded(ledger: Ledger, since: int, until: int) -> Iterator[Row]:
+    """Usage by the minute, whole, however much there is; raises LedgerError."""
+    first, step = since, SLICE
+    while first < until:
+        last = min(first + step, until)
+        answer = ledger.get("/v1/usage", by=",".join(BY), since=str(first), until=str(last), limit=str(PAGE))["usage"]
+        if len(answer) >= PAGE and step > 60:
+            step = max(60, step // 2)
+            continue
+        yield from answer
+        first = last
+
+
+def minutes_of(budget: Budget, rows: Sequence[Row], prices: PriceBook | None) -> list[Minute]:
+    """The rows that are a budget's, as its replay reads them."""
+    by_run = any(limit.window == RUN for limit in budget.limits)
+    pairs = [p for limit in budget.limits for r in budget.ladder_of(limit) if r.action == DOWNGRADE for p in r.models]
+    models = tuple(dict.fromkeys(model for _, model in pairs))
+    found = []
+    for row in rows:
+        labels = {LABEL_PREFIX + name: row[name] for name in SHORT_LABELS if row[name]}
+        # A run on this machine has a namespace only where one was given to it.
+        if mismatch(budget, labels, row["namespace"], {}):
+            continue
+        cheaper = () if prices is None else tuple(_repriced(prices, row, models))
+        run_id = row["run"] if by_run else ""
+        calls, refused = row["calls"], row["refused"]
+        nanos = parse_usd(row["usd"])
+        found.append(Minute(row["minute"], row["provider"], row["model"], calls, nanos, run_id, refused, cheaper))
+    return found
+
+
+def _repriced(prices: PriceBook, row: Row, models: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """(model, what the row's tokens would cost there), of models that are priced."""
+    tokens = {
+        name: row[name]
+        for name in ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
+    }
+    for model in models:
+        price = prices.find(row["provider"], model, row["minute"] * 60.0)
+        rates = None if price is None else price.rates_for(row["input_tokens"] // max(1, row["calls"]))
+        if rates is not None:
+            yield model, cost(Usage(**tokens), rates).total
+
+
+def _prices() -> PriceBook:
+    from wfb_operator.prices.compile import compile_snapshot  # noqa: PLC0415 — takes a while to load
+
+    return PriceBook.from_snapshot(compile_snapshot("whatif").data)
+
+
+def document(budget: Budget, found: WhatIf) -> dict[str, Any]:
+    """A replay as JSON: amounts are decimal strings, times Unix seconds."""
+    return {"budget": budget.key, "totals": _line(found.total), "windows": [_line(window) for window in found.windows]}
+
+
+def _line(seen: Replayed) -> dict[str, Any]:
+    named = {"kind": seen.kind, "window": seen.id, "start": seen.start, "end": seen.end} if seen.kind else {}
+    limit = (
+        {"limitUSD": format_usd(seen.limit), "stage": seen.stage, "exhaustedAt": seen.exhausted_at} if seen.kind else {}
+    )
+    return {
+        **named,
+        **limit,
+        "calls": seen.calls,
+        "recordedUSD": format_usd(seen.demanded),
+        "wouldSpendUSD": format_usd(seen.spent),
+        "savedUSD": format_usd(seen.saved) if seen.saved >= 0 else f"-{format_usd(-seen.saved)}",
+        "refused": seen.refused,
+        "heldBack": seen.slowed,
+        "downgraded": seen.downgraded,
+        "refusedWhenRecorded": seen.already_refused,
+    }
+
+
+def show(found: Sequence[tuple[Budget, WhatIf]], since: float) -> None:
+    """Prints replays for people: a table for each budget, its fullest windows where there are many."""
+    for budget, result in found:
+        title = f"Budget {budget.key}, replayed since {tables.moment(since)}"
+        if not result.windows:
+            print(f"{title}: no recorded call is its own")
+            continue
+        table = tables._table(title)  # noqa: SLF001 — our own manner of tables
+        table.add_column("window")
+        for name in ("limit", "recorded", "would spend", "saved", "calls", "refused", "held back", "downgraded"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for name in ("stage", "would run out"):
+            table.add_column(name, no_wrap=True)
+        shown = result.windows
+        if len(shown) > WINDOWS_SHOWN:
+            fullest = sorted(shown, key=lambda w: (w.refused + w.slowed, w.demanded), reverse=True)[:WINDOWS_SHOWN]
+            shown = tuple(window for window in shown if window in fullest)
+        for window in shown:
+            table.add_row(_name(window), *_figures(window), window.stage, tables.moment(window.exhausted_at))
+        table.add_row("all calls", *_figures(result.total), "", "")
+        tables.print_tables((table,), sys.stdout)
+        if left := len(result.windows) - len(shown):
+            print(f"{left} more windows: --json has them all")
+
+
+def _name(window: Replayed) -> str:
+    return f"{window.kind} {window.id.rpartition('|')[2][:16]}".strip()
+
+
+def _figures(seen: Replayed) -> tuple[str, ...]:
+    line = _line(seen)
+    limit = tables.dollars(line["limitUSD"]) if "limitUSD" in line else ""
+    money = (tables.dollars(line[name]) for name in ("recordedUSD", "wouldSpendUSD", "savedUSD"))
+    return (limit, *money, *(f"{line[name]:,}" for name in ("calls", "refused", "heldBack", "downgraded")))
