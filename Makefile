@@ -69,5 +69,9 @@ cluster-down: $(STAMP) ## ends it
 images: $(STAMP) ## the two container images, by buildah or BUILDER=docker
 	@PYTHON=$(BIN)/python scripts/images.sh
 
+.PHONY: rehearsal
+rehearsal: $(STAMP) ## a day of three workflows and one loop, with and without budgets, under a clock that is moved
+	@$(BIN)/python tests/bench/rehearsal.py
+
 clean: ## what set-up and tests left behind, except the lock
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -10,7 +10,7 @@ WAYS_OUT: dict[str, tuple[str, ...]] = {
         "raise spec.limits ({window}) of budget {budget} to at least ${enough}",
         "wait until the window begins anew at {resets}",
         "use {suggested}, which the money left would pay",
-        "lower the request's cap on its answer: it needs ${need} at least, and ${left} is left",
+        "send a smaller request: its input and a short answer need ${need} at least, and ${left} is left",
     ),
     reasons.MONEY_IN_FLIGHT: (
         "try again in {retry} s: calls in flight give back what they do not use",
@@ -21,6 +21,10 @@ WAYS_OUT: dict[str, tuple[str, ...]] = {
         "try again in {retry} s: budget {budget} spreads what is left over the rest of its window",
         "raise spec.limits ({window}) of budget {budget}, or the percentage of its Slow step",
         "raise spec.maxDelaySeconds of budget {budget}, so that calls wait longer instead",
+    ),
+    reasons.THROTTLED: (
+        "try again in {retry} s: the trickle beyond the limit pays one call after the other",
+        "raise spec.limits ({window}) of budget {budget}, or its onExhausted.usdPerHour",
     ),
     reasons.QUEUE_FULL: ("try again in {retry} s with fewer calls at once", "raise spec.limits of budget {budget}"),
     reasons.HOLDERS_LOST: (

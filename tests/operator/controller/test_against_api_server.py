@@ -2,7 +2,9 @@
 
 import base64
 import json
+import os
 import ssl
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -263,6 +265,30 @@ def test_a_rung_is_told_signed_and_what_fails_is_an_event(plane):
     until(lambda: len(failures()) == 2, "Events of both failures")
     assert "answered 500; tried again for a day." in failures()[0]
     assert "https://169.254.169.254 is the address" in failures()[1]
+
+
+def test_a_pod_is_explained_with_the_users_own_rights(plane):
+    """The budgets that are for it, with their spend from the status, and why another is not; a pod that is not there is said."""
+    plane.api.apply([budget("told"), budget("untold"), pod("told-1", "told")])
+    plane.becomes("Ready", "InForce", "told")
+    until(lambda: plane.status("told").get("windows"), "windows in the status")
+
+    def explain(*arguments):
+        """The command, as a user of this kubeconfig."""
+        command = [sys.executable, "-m", "wfb_operator.cli.main", "explain", *arguments, "-n", BILLING]
+        env = {**os.environ, **plane.api.environment()}
+        where = ("--kubeconfig", str(plane.api.kubeconfig))
+        return subprocess.run([*command, *where], check=False, capture_output=True, text=True, timeout=60, env=env)
+
+    done = explain("pod/told-1", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    by_name = {b["budget"]: b for b in found["budgets"]}
+    assert by_name[f"{BILLING}/told"]["windows"][0]["limit"] == "10.00"
+    assert by_name[f"{BILLING}/untold"]["whyNot"] == "it asks for aifinops.dev/workflow=untold, which is told"
+    assert found["decided"] == {"budget": f"{BILLING}/told", "window": "Total"}
+    missing = explain("pod/nobody")
+    assert (missing.returncode, missing.stderr) == (2, f"wfb: there is no pod nobody in {BILLING}\n")
 
 
 def test_who_is_nobody_is_told_so(plane):

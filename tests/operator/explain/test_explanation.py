@@ -133,7 +133,7 @@ def test_a_decision():
         "raise spec.limits (Day) of budget billing/triage to at least $10.25",
         "wait until the window begins anew at 2027-01-16 00:00 UTC",
         "use gpt-4o-mini, which the money left would pay",
-        "lower the request's cap on its answer: it needs $0.75 at least, and $0.50 is left",
+        "send a smaller request: its input and a short answer need $0.75 at least, and $0.50 is left",
     ]
 
 
