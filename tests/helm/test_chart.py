@@ -99,6 +99,14 @@ def _filled(node):
     return {"description": "of Kubernetes"} | node
 
 
+def test_usage_is_kept_no_longer_finely_than_coarsely(helm):
+    """A shorter keepDays alone shortens the finer ones, or the ledger would not start."""
+    status, said = run(helm, "template", "wfb", str(CHART), "--set", "ledger.keepDays=9")
+    assert status == 0, said
+    for flag in ("--keep-days=9", "--keep-hours-days=9", "--keep-minutes-days=9", "--keep-runs-days=9"):
+        assert f"- {flag}\n" in said
+
+
 BAD = {
     "a typo": ("ledgerr.keepDays=1", "ledgerr"),
     "a mode that is none": ("sidecar.mode=magic", "value must be one of"),

@@ -23,6 +23,7 @@ from wfb_operator.ledger.reviews import Accounts, TokenReviews
 from wfb_operator.ledger.service import LedgerService
 from wfb_operator.ledger.store.port import StoreError, StoreRefusedError
 from wfb_operator.ledger.store.sqlite import SqliteStore
+from wfb_operator.ledger.store.tiers import Retention
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,16 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--restored", action="store_true", help="the state was restored from a backup that the ledger cannot tell"
     )
-    parser.add_argument("--keep-days", type=float, default=400.0, metavar="N", help="how long usage is kept")
+    kept = Retention()
+    for name, what, default in (
+        ("keep-minutes", "usage by the minute is kept", kept.minutes),
+        ("keep-hours", "usage by the hour is kept", kept.hours),
+        ("keep-runs", "usage by run is kept", kept.runs),
+        ("keep", "usage by the day, and everything else, is kept", kept.days),
+    ):
+        parser.add_argument(
+            f"--{name}-days", type=float, default=None, metavar="N", help=f"how long {what} (default: {default:g})"
+        )
     parsed = parser.parse_args(arguments)
     host, colon, port = parsed.listen.rpartition(":")
     if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
@@ -76,10 +86,38 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     for account in parsed.controller_account + parsed.reader_account:
         if not all(account.partition(":")[::2]):
             parser.error(f"--controller-account, --reader-account: {account!r} is not NAMESPACE:NAME")
-    if not 1 <= parsed.keep_days <= 36_500:
-        parser.error(f"--keep-days: {parsed.keep_days:g} is not from 1 to 36500")
+    try:
+        parsed.retention = _retention(parsed)
+    except ValueError as error:
+        parser.error(str(error))
     parsed.host, parsed.port = host.removeprefix("[").removesuffix("]"), int(port)
     return parsed
+
+
+def _retention(parsed: argparse.Namespace) -> Retention:
+    """How long usage is kept; what is not given follows what is. Raises ValueError."""
+    default = Retention()
+    given = {
+        "keep-days": parsed.keep_days,
+        "keep-hours-days": parsed.keep_hours_days,
+        "keep-minutes-days": parsed.keep_minutes_days,
+        "keep-runs-days": parsed.keep_runs_days,
+    }
+    for name, days in given.items():
+        if days is not None and not 1 <= days <= 36_500:
+            raise ValueError(f"--{name}: {days:g} is not from 1 to 36500")
+    days = default.days if parsed.keep_days is None else parsed.keep_days
+    hours = min(default.hours, days) if parsed.keep_hours_days is None else parsed.keep_hours_days
+    minutes = min(default.minutes, hours) if parsed.keep_minutes_days is None else parsed.keep_minutes_days
+    runs = min(default.runs, days) if parsed.keep_runs_days is None else parsed.keep_runs_days
+    for fine, coarse, less, more in (
+        ("keep-minutes-days", "keep-hours-days", minutes, hours),
+        ("keep-hours-days", "keep-days", hours, days),
+        ("keep-runs-days", "keep-days", runs, days),
+    ):
+        if less > more:
+            raise ValueError(f"--{fine}: {less:g} is longer than --{coarse} {more:g}, which is to keep what it forgets")
+    return Retention(minutes, hours, runs, days)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -146,7 +184,7 @@ async def _serve(options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    service = LedgerService(store, keep_days=options.keep_days)
+    service = LedgerService(store, retention=options.retention)
     try:
         await service.start(restored=options.restored)
     except (StoreError, BudgetErrors) as error:

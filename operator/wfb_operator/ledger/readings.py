@@ -4,11 +4,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from wfb_operator.ledger.service import LedgerService
-from wfb_operator.ledger.store.port import USAGE_DIMENSIONS, Store
+from wfb_operator.ledger.store.port import USAGE_BY, Store
 from wfb_operator.ledger.summary import ROWS_MOST, in_dollars, summary
 
 SUMMARY_MINUTES = 31 * 24 * 60
 """How far back a summary's usage reaches unless told otherwise."""
+
+ONLY = ("namespace", "team", "feature", "workflow", "run", "agent", "provider", "model", "served_model", "outcome")
+"""What an answer about usage may be kept to, by one value."""
 
 Query = Mapping[str, str]
 Reading = Callable[[Query, str], Awaitable[dict[str, Any]]]
@@ -28,15 +31,21 @@ class Readings:
         return await summary(self._service.known_memory(), self._store, now, since, namespace)
 
     async def usage(self, query: Query, namespace: str) -> dict[str, Any]:
-        """Sums of usage ``by`` dimensions between ``since`` and ``until``."""
+        """Sums of usage ``by`` dimensions between ``since`` and ``until``, and the time that they are exact for.
+
+        ``team=a`` keeps what is of that team, and so for every dimension of ``ONLY``.
+        """
         by = tuple(name for name in query.get("by", "workflow,team,provider,model").split(",") if name)
-        if unknown := [name for name in by if name not in USAGE_DIMENSIONS]:
-            raise ValueError(f"by: {unknown[0][:80]!r} is none of {', '.join(USAGE_DIMENSIONS)}")
+        if unknown := [name for name in by if name not in USAGE_BY]:
+            raise ValueError(f"by: {unknown[0][:80]!r} is none of {', '.join(USAGE_BY)}")
         since, until = whole(query, "since", 0), whole(query, "until", 2**53)
         most = min(whole(query, "limit", ROWS_MOST), ROWS_MOST)
         by = tuple(dict.fromkeys(by))
-        rows = await self._store.usage(by, since // 60, -(-until // 60), most, namespace=namespace)
-        return {"usage": [in_dollars(row) for row in rows]}
+        only = {name: query[name] for name in ONLY if name in query}
+        found = await self._store.usage(
+            by, since // 60, -(-until // 60), most, namespace=namespace, skip=whole(query, "skip", 0), only=only
+        )
+        return {"usage": [in_dollars(row) for row in found.rows], "since": found.since * 60, "until": found.until * 60}
 
     async def decisions(self, query: Query, namespace: str) -> dict[str, Any]:
         """The newest decisions, of a ``kind`` or by an ``id``."""

@@ -29,12 +29,17 @@ from wfb_operator.ledger.memory import KEPT_SECONDS, Memory
 from wfb_operator.ledger.metrics import Metrics
 from wfb_operator.ledger.reports import Taken, take_report, wanted_by
 from wfb_operator.ledger.store.port import NoticeMark, Store, StoreContentError, StoreError, Wanted, Writes
+from wfb_operator.ledger.store.tiers import Retention
 
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 5.0
 LET_GO_SECONDS = 60.0
 TIDY_SECONDS = 60.0
+ROLL_AFTER_SECONDS = 600.0
+"""Minutes are added to hours once they are so old: reports that are not late come within seconds."""
+PARTS_MOST, PART_PAUSE_SECONDS = 200, 0.02
+"""Parts of rolling up and of forgetting in one turn, and how long reports have the store for themselves between them."""
 GROUP_MOST = 1000
 """Changes in one transaction; more than that waits for the next."""
 STUCK_SECONDS = 15.0
@@ -61,11 +66,11 @@ class LedgerService:
         self,
         store: Store,
         *,
-        keep_days: float = 400.0,
+        retention: Retention = Retention(),  # noqa: B008 — frozen
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store, self._keep_days = store, keep_days
+        self._store, self._retention = store, retention
         self._wall, self._monotonic = wall, monotonic
         self.clock = LedgerClock(0.0, wall, monotonic)
         self.metrics = Metrics(self)
@@ -332,9 +337,22 @@ class LedgerService:
                 await self._store.mark()
                 if time.monotonic() >= tidy_at:
                     tidy_at = time.monotonic() + TIDY_SECONDS
-                    await self._store.tidy(self.clock.now() - self._keep_days * 86_400.0)
+                    await self._roll_and_forget()
             except Exception as error:
                 log.warning("housekeeping: %s: %s", type(error).__name__, error)
+
+    async def _roll_and_forget(self) -> None:
+        """A part at a time, between which reports are written; what is left waits for the next turn."""
+        now = self.clock.now()
+        horizon = self._retention.horizon(now)
+        await self._in_parts(lambda: self._store.roll_up(now - ROLL_AFTER_SECONDS))
+        await self._in_parts(lambda: self._store.tidy(horizon))
+
+    async def _in_parts(self, work: Callable[[], Awaitable[bool]]) -> None:
+        for _ in range(PARTS_MOST):
+            if self.closing or not await work():
+                return
+            await asyncio.sleep(PART_PAUSE_SECONDS)
 
 
 def _blames_one(error: Exception) -> bool:

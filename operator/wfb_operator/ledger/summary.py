@@ -61,7 +61,7 @@ async def summary(memory: Memory, store: Store, now: float, since: int, namespac
     found = [w for w in _windows_now(memory, now) if namespace in ("", w[1].namespace)]
     holders = len(memory.grants.holders)
     estimates = await store.estimates([at.id for at, *_ in found])
-    usage = await store.usage(USAGE_BY, since, 2**62, ROWS_MOST, namespace=namespace)
+    usage = (await store.usage(USAGE_BY, since, 2**62, ROWS_MOST, namespace=namespace)).rows
     return {
         "now": now,
         "budgets": [_line(*one, estimates.get(one[0].id, 0), now) | _would(memory, one[0].id) for one in found],

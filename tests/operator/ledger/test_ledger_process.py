@@ -150,6 +150,10 @@ ARGUMENTS = {
     "an address of another machine": (["--listen", "192.0.2.1:8440"], "choose another address"),
     "an unknown option": (["--frob"], "unrecognized arguments: --frob"),
     "a time that is none": (["--keep-days", "0"], "--keep-days: 0 is not from 1 to 36500"),
+    "hours forgotten before minutes": (
+        ["--keep-minutes-days", "9", "--keep-hours-days", "3"],
+        "--keep-minutes-days: 9 is longer than --keep-hours-days 3, which is to keep what it forgets",
+    ),
 }
 
 

@@ -32,8 +32,12 @@ async def store(tmp_path):
     await found.close()
 
 
+async def usage_rows(store, ns):
+    return (await store.usage(("namespace",), 0, 2**40, 10, namespace=ns)).rows
+
+
 READ = {
-    "usage": lambda store, ns: store.usage(("namespace",), 0, 2**40, 10, namespace=ns),
+    "usage": usage_rows,
     "decisions": lambda store, ns: store.decisions("", "", 10, namespace=ns),
     "runs": lambda store, ns: store.runs(10, namespace=ns),
     "stages": lambda store, ns: store.stage_changes(10, namespace=ns),

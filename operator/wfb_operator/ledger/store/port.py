@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from wfb_operator.ledger.store.tiers import Horizon
+
 DECISIONS_KEPT = 10_000
 """The newest decisions stay; older ones are forgotten."""
 
@@ -25,7 +27,10 @@ USAGE_DIMENSIONS = (
     "estimated",
     "prices",
 )
-"""By which usage is kept apart, and may be asked for."""
+"""By which usage is kept apart."""
+
+USAGE_BY = ("minute", "hour", "day", *USAGE_DIMENSIONS[1:])
+"""By which usage may be asked for: minutes, hours and days are counted from the Unix epoch, UTC."""
 
 USAGE_COUNTS = (
     "calls",
@@ -231,6 +236,15 @@ class Loaded:
     books: Books
 
 
+class Usage(NamedTuple):
+    """What was used, and in which time: outward to whole hours or days where finer rows are forgotten."""
+
+    rows: list[Mapping[str, Any]]
+    since: int
+    until: int
+    """Minutes; rows are of [since, until)."""
+
+
 @dataclass(slots=True)
 class Wanted:
     """What reports name and memory does not hold."""
@@ -313,16 +327,34 @@ class Store(Protocol):
     async def mark(self) -> None:
         """Now and then: leave a trace beside the data by which an older copy of it is told."""
 
-    async def tidy(self, before: float) -> None:
-        """Forget usage, stage changes and windows that ended before a time, a part at a call."""
+    async def roll_up(self, before: float) -> bool:
+        """Add the minutes before a time to hours, and whole hours to days, a part at a call; whether there is more."""
+
+    async def tidy(self, horizon: Horizon) -> bool:
+        """Forget usage, stage changes and windows of before their times, a part at a call; whether there is more.
+
+        Usage is forgotten only where a coarser table holds it.
+        """
 
     async def snapshot(self, sha256: str) -> bytes | None:
         """A price snapshot; None where there is none of that name."""
 
     async def usage(
-        self, by: tuple[str, ...], since: int, until: int, most: int, *, namespace: str = ""
-    ) -> list[Mapping[str, Any]]:
-        """Sums of usage between two minutes, by some dimensions, the dearest first; of one namespace where it is named."""
+        self,
+        by: tuple[str, ...],
+        since: int,
+        until: int,
+        most: int,
+        *,
+        namespace: str = "",
+        skip: int = 0,
+        only: Mapping[str, str] | None = None,
+    ) -> Usage:
+        """Sums of usage between two minutes, by some dimensions, the dearest first; ValueError for an unknown one.
+
+        Of one namespace where it is named, and of those that have the values of ``only``. ``skip`` leaves out the first
+        rows, of a fixed order.
+        """
 
     async def estimates(self, windows: list[str]) -> dict[str, int]:
         """What windows' spend holds of estimates, nano-USD."""

@@ -3,6 +3,8 @@
 import hashlib
 from dataclasses import dataclass
 
+from wfb_operator.ledger.store.roll_up_tables import ROLL_UPS
+
 APPLICATION_ID = 0x77666201
 """``wfb`` and a one, in the header of every database of ours (SQLite, PRAGMA application_id)."""
 
@@ -206,6 +208,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(2, "list price beside the effective one", _LIST_PRICES),
     Migration(3, "a trickle beyond the limit, and since when", _TRICKLE),
     Migration(4, "rungs reached and whom to tell of them, what a decision was made from", _NOTICES),
+    Migration(5, "usage by hour, by day and by run", ROLL_UPS),
 )
 
 NEWEST = MIGRATIONS[-1].version

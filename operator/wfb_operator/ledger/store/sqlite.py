@@ -15,8 +15,6 @@ from wfb_operator.ledger.store.opening import Opened, connect, open_database
 from wfb_operator.ledger.store.port import (
     DECISIONS_KEPT,
     NOTICES_KEPT,
-    USAGE_COUNTS,
-    USAGE_DIMENSIONS,
     Books,
     Loaded,
     Notice,
@@ -31,15 +29,19 @@ from wfb_operator.ledger.store.port import (
     StoredState,
     StoredWindow,
     StoreError,
+    Usage,
     Wanted,
     Writes,
 )
+from wfb_operator.ledger.store.rollup import add_usage, forget, marks_of, roll_up
+from wfb_operator.ledger.store.tiers import Horizon, plan
+from wfb_operator.ledger.store.usage_sums import check_dimensions, statement
 
 CHUNK = 500
 """Names in one statement; SQLite takes at least 999 variables (SQLITE_MAX_VARIABLE_NUMBER)."""
 
 TIDY_ROWS = 2000
-"""Rows forgotten in one go, so that no report waits long."""
+"""Rows rolled up or forgotten in one go, so that no report waits long."""
 
 
 def _named(fields: Iterable[str]) -> tuple[str, ...]:
@@ -52,7 +54,6 @@ _ROWS = Insert("grants", StoredRow._fields, ("window", "holder"))
 _PODS = Insert("pods", StoredPod._fields, ("holder_prefix",))
 _IDENTITIES = Insert("identities", StoredIdentity._fields, ("token_sha256",))
 _BUDGETS = Insert("budgets", ("position", *StoredBudget._fields))
-_USAGE = Insert("usage_minute", USAGE_DIMENSIONS + USAGE_COUNTS, USAGE_DIMENSIONS, add=USAGE_COUNTS)
 _ESTIMATES = Insert("estimates", ("window", "nanos"), ("window",), add=("nanos",))
 _RUNS = Insert(
     "runs",
@@ -137,7 +138,7 @@ class SqliteStore:
         _WINDOWS.many(connection, w.windows)
         _HOLDERS.many(connection, w.holders)
         _ROWS.many(connection, w.rows)
-        _USAGE.many(connection, [(*key, *counts) for key, counts in w.usage.items()])
+        add_usage(connection, w.usage)
         _RUNS.many(connection, [(*key, seen, seen, nanos) for key, (seen, nanos) in w.runs.items()])
         _ESTIMATES.many(connection, list(w.estimates.items()))
         _STAGES.many(connection, w.stages)
@@ -169,48 +170,25 @@ class SqliteStore:
         write_marker(self._directory, Marker(self._database, commits))
         self._marked = commits
 
-    async def tidy(self, before: float) -> None:
-        """Forget usage, stage changes and windows that ended before a time, a part at a call."""
-        await self._on(self._writing, lambda: self._tidy(before))
+    async def roll_up(self, before: float) -> bool:
+        """Add the minutes before a time to hours, and whole hours to days, a part at a call; whether there is more."""
+        return await self._on(self._writing, lambda: self._within(lambda c: roll_up(c, int(before // 60), TIDY_ROWS)))
 
-    def _tidy(self, before: float) -> None:
+    async def tidy(self, horizon: Horizon) -> bool:
+        """Forget usage, stage changes and windows of before their times, a part at a call; whether there is more."""
+        return await self._on(self._writing, lambda: self._within(lambda c: _tidy(c, horizon)))
+
+    def _within[T](self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Some work as one transaction."""
         try:
             connection = self._write_connection()
             connection.execute("BEGIN IMMEDIATE")
-            old = [
-                row[0]
-                for row in connection.execute(
-                    "SELECT id FROM windows WHERE ends < ?1 OR (kind = 'Run' AND NOT EXISTS (SELECT 1 FROM grants JOIN"
-                    " holders ON holders.id = grants.holder WHERE grants.window = windows.id AND holders.seen >= ?1))"
-                    " LIMIT 50",
-                    (before,),
-                )
-            ]
-            for window in old:
-                for table, column in (("grants", "window"), ("estimates", "window"), ("windows", "id")):
-                    connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (window,))
-            connection.execute(
-                "DELETE FROM holders WHERE id IN (SELECT id FROM holders WHERE seen < ? AND NOT EXISTS"
-                " (SELECT 1 FROM grants WHERE grants.holder = holders.id) LIMIT ?)",
-                (before, TIDY_ROWS),
-            )
-            keys = ", ".join(USAGE_DIMENSIONS)
-            connection.execute(
-                f"DELETE FROM usage_minute WHERE ({keys}) IN"
-                f" (SELECT {keys} FROM usage_minute WHERE minute < ? LIMIT ?)",
-                (int(before // 60), TIDY_ROWS),
-            )
-            connection.execute("DELETE FROM stage_changes WHERE at < ?", (before,))
-            connection.execute("DELETE FROM notices WHERE at < ?", (before,))
-            connection.execute(
-                "DELETE FROM runs WHERE (namespace, workflow, run) IN"
-                " (SELECT namespace, workflow, run FROM runs WHERE last_seen < ? LIMIT ?)",
-                (before, TIDY_ROWS),
-            )
+            done = work(connection)
             connection.execute("COMMIT")
         except BaseException:
             self._drop_writer()
             raise
+        return done
 
     async def close(self) -> None:
         """Write everything into one file, mark how far it came, and let go."""
@@ -333,19 +311,37 @@ class SqliteStore:
         return bytes(rows[0]["body"]) if rows else None
 
     async def usage(
-        self, by: tuple[str, ...], since: int, until: int, most: int, *, namespace: str = ""
-    ) -> list[Mapping[str, Any]]:
+        self,
+        by: tuple[str, ...],
+        since: int,
+        until: int,
+        most: int,
+        *,
+        namespace: str = "",
+        skip: int = 0,
+        only: Mapping[str, str] | None = None,
+    ) -> Usage:
         """See Store; raises ValueError for an unknown dimension."""
-        if unknown := set(by) - set(USAGE_DIMENSIONS):
-            raise ValueError(f"usage is not kept by {', '.join(sorted(unknown))}")
-        sums = ", ".join(f"sum({name}) AS {name}" for name in USAGE_COUNTS)
-        columns = ", ".join((*by, sums))
-        group = f" GROUP BY {', '.join(by)}" if by else " HAVING count(*) > 0"
-        return await self._rows(
-            f"SELECT {columns} FROM usage_minute WHERE minute >= ?1 AND minute < ?2 AND (?4 = '' OR namespace = ?4){group}"
-            " ORDER BY sum(nanos) DESC LIMIT ?3",
-            (since, until, most, namespace),
-        )
+        wanted = [*(only or {}).items(), *([("namespace", namespace)] if namespace else [])]
+        names = tuple(name for name, _ in wanted)
+        check_dimensions({*by, *names})
+
+        def read() -> Usage:
+            """The marks and the rows of one moment, on the reader's thread."""
+            connection = self._read_connection()
+            connection.execute("BEGIN")
+            try:
+                plan_ = plan((*by, *names), since, until, marks_of(connection))
+                if not plan_.pieces:
+                    return Usage([], plan_.since, plan_.until)
+                cursor = connection.execute(*statement(plan_, by, wanted, most, skip))
+                heads = [column[0] for column in cursor.description]
+                rows: list[Mapping[str, Any]] = [dict(zip(heads, row, strict=True)) for row in cursor]
+                return Usage(rows, plan_.since, plan_.until)
+            finally:
+                connection.execute("ROLLBACK")
+
+        return await self._on(self._reading, read)
 
     async def estimates(self, windows: list[str]) -> dict[str, int]:
         """What windows' spend holds of estimates, nano-USD."""
@@ -383,6 +379,36 @@ class SqliteStore:
         return await self._rows(
             "SELECT * FROM runs WHERE ?2 = '' OR namespace = ?2 ORDER BY last_seen DESC LIMIT ?1", (most, namespace)
         )
+
+
+def _tidy(connection: sqlite3.Connection, horizon: Horizon) -> bool:
+    more = forget(connection, horizon, TIDY_ROWS)
+    before = horizon.days
+    old = [
+        row[0]
+        for row in connection.execute(
+            "SELECT id FROM windows WHERE ends < ?1 OR (kind = 'Run' AND NOT EXISTS (SELECT 1 FROM grants JOIN"
+            " holders ON holders.id = grants.holder WHERE grants.window = windows.id AND holders.seen >= ?1))"
+            " LIMIT 50",
+            (before,),
+        )
+    ]
+    for window in old:
+        for table, column in (("grants", "window"), ("estimates", "window"), ("windows", "id")):
+            connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (window,))
+    connection.execute(
+        "DELETE FROM holders WHERE id IN (SELECT id FROM holders WHERE seen < ? AND NOT EXISTS"
+        " (SELECT 1 FROM grants WHERE grants.holder = holders.id) LIMIT ?)",
+        (before, TIDY_ROWS),
+    )
+    connection.execute("DELETE FROM stage_changes WHERE at < ?", (before,))
+    connection.execute("DELETE FROM notices WHERE at < ?", (before,))
+    connection.execute(
+        "DELETE FROM runs WHERE (namespace, workflow, run) IN"
+        " (SELECT namespace, workflow, run FROM runs WHERE last_seen < ? LIMIT ?)",
+        (before, TIDY_ROWS),
+    )
+    return more
 
 
 def _columns(kind: Any) -> str:
