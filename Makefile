@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format lock images bench-bounds bench-meter bench-overshoot bench-proxy bench-soak clean cluster cluster-down
+.PHONY: help setup demo test lint format lock images bench-bounds bench-meter bench-month bench-overshoot bench-proxy bench-soak clean cluster cluster-down
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -46,6 +46,9 @@ bench-bounds: $(STAMP) ## how far the guesses about a call's input are off, by k
 
 bench-meter: $(STAMP) ## microseconds that metering takes, by dialect, and a price
 	@$(BIN)/python tests/bench/meter.py
+
+bench-month: $(STAMP) ## reports of a month of 1,000 workflows on SQLite, its size, and whether all sums agree
+	@$(BIN)/python tests/bench/month.py
 
 bench-soak: $(STAMP) ## ten minutes at half load: memory must stay flat
 	@$(BIN)/python tests/bench/soak.py

@@ -11,8 +11,8 @@ from typing import Any
 from wfb_core.document import parse_budget
 from wfb_core.selectors import LABEL_PREFIX, label_key, label_value
 from wfb_operator.cli import tables
+from wfb_operator.cli.books import visiting
 from wfb_operator.cli.plan import UsageError
-from wfb_operator.cli.report import visiting
 from wfb_operator.cli.state import State, default_root
 from wfb_operator.explain.answer import RECENT, explain_decision, explain_now
 from wfb_operator.explain.subject import DECISION, POD, Subject, SubjectError, read_subject

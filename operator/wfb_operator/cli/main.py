@@ -64,13 +64,15 @@ def make_parser(prog: str, first: str = "") -> argparse.ArgumentParser:
     run.add_parser(commands)
     report.add_parser(commands)
     if first not in {"run", "report"}:
-        from wfb_operator.cli import doctor, explain, inject, meter, prices, whatif  # noqa: PLC0415 — load rich
+        from wfb_operator.cli import doctor, explain, inject, meter, prices, reconcile, top, whatif  # noqa: PLC0415 — load rich
 
         doctor.add_parser(commands)
         explain.add_parser(commands)
         inject.add_parser(commands)
         meter.add_parser(commands)
         prices.add_parser(commands)
+        reconcile.add_parser(commands)
+        top.add_parser(commands)
         whatif.add_parser(commands)
     return parser
 

@@ -74,7 +74,7 @@ class Ledger:
     def answers(self) -> bool:
         """Whether it is there and takes our token."""
         try:
-            self._call("GET", "/v1/summary", seconds=2.0)
+            self._call("GET", "/v1/budgets", seconds=2.0)
         except LedgerError:
             return False
         return True
@@ -85,7 +85,7 @@ class Ledger:
             self._connection.close()
             self._connection = None
 
-    def _call(self, method: str, path: str, body: bytes | None = None, seconds: float = 5.0) -> bytes:
+    def _call(self, method: str, path: str, body: bytes | None = None, seconds: float = 15.0) -> bytes:
         headers = {"Authorization": f"Bearer {self.token}"} | ({"Content-Type": "application/json"} if body else {})
         for again in (True, False):
             if fresh := self._connection is None:

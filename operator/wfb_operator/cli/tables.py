@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from wfb_core.budget import RUN
 from wfb_core.windows import parse_window_id
+from wfb_operator.showback.shown import plain
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,6 +50,7 @@ PLAIN_WIDTH = 200
 """Columns where there is no terminal: a table in a file is not cut."""
 
 _STYLES = {"Warn": "yellow", "Slow": "yellow", "Downgrade": "magenta", "Exhausted": "red"}
+_TIMES = {"minute": 60.0, "hour": 3_600.0, "day": 86_400.0}
 _SMALLEST = Decimal("0.000001")
 
 
@@ -115,12 +117,25 @@ def usage_rows(answer: Row) -> list[dict[str, Any]]:
     return [row | {"estimated_usd": row["usd"] if row.get("estimated") else "0"} for row in answer["usage"]]
 
 
-def usage_table(rows: Sequence[Row], by: Sequence[str], title: str) -> "Table":
-    """Usage by some dimensions, with a line of totals below more than one; rows as ``folded`` gives them."""
+def difference(whole: Row, parts: Sequence[Row]) -> dict[str, Any]:
+    """What rows leave of their total, as ``folded`` gives both."""
+    listed = (folded(parts, ()) or [nothing()])[0]
+    left: dict[str, Any] = {name: whole[name] - listed[name] for name in COUNTS}
+    return left | {name: amount_text(Decimal(whole[name]) - Decimal(listed[name])) for name in AMOUNTS}
+
+
+def usage_table(
+    rows: Sequence[Row], by: Sequence[str], title: str, *, rest: Row | None = None, total: Row | None = None
+) -> "Table":
+    """Usage by some dimensions, with a line of totals below more than one; rows as ``folded`` gives them.
+
+    ``rest`` is what the rows leave out of ``total``, a line of its own where it is not nothing.
+    """
     from rich.text import Text  # noqa: PLC0415
 
-    table = _table(title, show_footer=len(rows) > 1)
-    total = (folded(rows, ()) or [{}])[0]
+    more = rest is not None and any(Decimal(rest[name]) for name in (*COUNTS, *AMOUNTS))
+    table = _table(title, show_footer=len(rows) > 1 or more)
+    total = total or (folded(rows, ()) or [{}])[0]
     for index, name in enumerate(by):
         table.add_column(name.replace("_", " "), footer="total" if index == 0 else "", overflow="fold")
     columns = [(head, name) for head, name in _COLUMNS if name in _ALWAYS or _worth_a_column(name, total)]
@@ -129,6 +144,21 @@ def usage_table(rows: Sequence[Row], by: Sequence[str], title: str) -> "Table":
     for row in rows:
         dimensions = [Text(_dimension(name, row.get(name, ""))) for name in by]
         table.add_row(*dimensions, *(_figure(name, row[name]) for _, name in columns))
+    if more and rest is not None:
+        table.add_row("all others", *[""] * (len(by) - 1), *(_figure(name, rest[name]) for _, name in columns))
+    return table
+
+
+def statement_table(rows: Sequence[Row], dimension: str, amounts: Sequence[str], title: str) -> "Table":
+    """What each name is charged: its own, its shares, and the sum."""
+    from rich.text import Text  # noqa: PLC0415
+
+    table = _table(title, show_footer=len(rows) > 1)
+    table.add_column(dimension, footer="total", overflow="fold")
+    for name in amounts:
+        table.add_column(name, justify="right", footer=dollars(_sum(*(row[name] for row in rows))), no_wrap=True)
+    for row in rows:
+        table.add_row(Text(_dimension(dimension, row[dimension])), *(dollars(row[name]) for name in amounts))
     return table
 
 
@@ -154,8 +184,10 @@ def budget_table(rows: Sequence[Row]) -> "Table":
         table.add_column(name, no_wrap=True)
     for row, reserved in zip(rows, in_flight, strict=True):
         table.add_row(
-            Text(row["budget"]),
-            Text(f"{RUN} {parse_window_id(row['window'])[2]}" if many_runs and row["kind"] == RUN else row["kind"]),
+            Text(plain(row["budget"])),
+            Text(
+                f"{RUN} {plain(parse_window_id(row['window'])[2])}" if many_runs and row["kind"] == RUN else row["kind"]
+            ),
             dollars(row["limit_usd"]),
             dollars(row["spent_usd"]),
             *((dollars(reserved),) if any(map(Decimal, in_flight)) else ()),
@@ -163,6 +195,18 @@ def budget_table(rows: Sequence[Row]) -> "Table":
             Text(row["stage"], style=_STYLES.get(row["stage"], "")),
             moment(row.get("end")) or "never",
         )
+    return table
+
+
+def comparison_table(title: str, *, priced: bool) -> "Table":
+    """The head of a table that compares books and export, in dollars or in tokens."""
+    table = _table(title)
+    unit = "" if priced else " tokens"
+    table.add_column("day", no_wrap=True)
+    table.add_column("model", overflow="fold", min_width=12)
+    for name in (f"books{unit}", f"provider{unit}", "drift", "in %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("likely why", overflow="fold", min_width=24)
     return table
 
 
@@ -195,7 +239,7 @@ def _figure(name: str, value: Any) -> str:
 
 
 def _dimension(name: str, value: Any) -> str:
-    """A dimension's value; a minute as the time it is."""
-    if name == "minute" and isinstance(value, int):
-        return moment(value * 60.0)
-    return str(value) if value not in {"", None} else "-"
+    """A dimension's value, safe on a terminal; a minute, hour or day as the time when it begins."""
+    if name in _TIMES and isinstance(value, int):
+        return moment(value * _TIMES[name])
+    return plain(value) if value not in {"", None} else "-"

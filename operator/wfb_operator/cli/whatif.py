@@ -16,9 +16,10 @@ from wfb_core.selectors import LABEL_PREFIX, SHORT_LABELS, mismatch
 from wfb_core.usage import Usage
 from wfb_core.whatif import Minute, Replayed, WhatIf, replay
 from wfb_operator.cli import tables
+from wfb_operator.cli.books import visiting
 from wfb_operator.cli.budget_file import load
+from wfb_operator.cli.period import moment_of
 from wfb_operator.cli.plan import UsageError
-from wfb_operator.cli.report import moment_of, visiting
 from wfb_operator.cli.state import Ledger, State, default_root
 
 type Row = Mapping[str, Any]

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wfb_core.money import format_usd
-from wfb_operator.cli.report import dimensions, moment_of
+from wfb_operator.cli.period import moment_of
+from wfb_operator.cli.report import dimensions
 from wfb_operator.cli.tables import (
     budget_table,
     budgets_of,
