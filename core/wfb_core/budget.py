@@ -42,6 +42,8 @@ class Rung:
     rate: int = 0
     """For Slow: nano-USD per hour to pace to; 0 paces what is left over the rest of the window."""
     notify: tuple[Notify, ...] = ()
+    mid_conversation: bool = False
+    """For Downgrade: whether conversations that have begun change their model too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,8 @@ class Budget:
     unpriced: Unpriced = field(default_factory=Unpriced)
     models_allowed: tuple[str, ...] = ()
     models_denied: tuple[str, ...] = ()
+    hosted_tools: str = ALLOW
+    """Tools that the provider runs itself and bills beside tokens: ALLOW or REFUSE."""
     wait_seconds: float = 30.0
     max_delay_seconds: float = 20.0
     on_disconnect: str = AUTO

@@ -13,6 +13,9 @@ from wfb_core.call import CallFacts
 from wfb_core.price import Rates
 from wfb_core.selectors import model_allowed
 
+NO_TOOLS = frozenset({"agent", "audio_output", "background", "compaction", "fallbacks", "multi_agent", "prediction"})
+"""What may bill beyond any bound and is no tool that the provider runs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -86,6 +89,21 @@ def model_lists(q: Question) -> Refusal | None:
     )
 
 
+def hosted_tools(q: Question) -> Refusal | None:
+    """Tools that the provider runs itself: what they bill stands in no request."""
+    if q.facts is None or q.budget.hosted_tools != REFUSE:
+        return None
+    used = [name for name in q.facts.unbounded if name not in NO_TOOLS]
+    if not used:
+        return None
+    return _refuse(
+        q,
+        reasons.HOSTED_TOOL_NOT_ALLOWED,
+        f"{', '.join(used)} runs at the provider and bills beside tokens, and budget {q.budget.key} refuses hosted tools"
+        " (spec.models.hostedTools: Refuse); leave it out",
+    )
+
+
 def priced(q: Question) -> Refusal | None:
     """A price that is not known is never zero."""
     if q.facts is None or q.rates is not None or q.budget.unpriced.action != REFUSE:
@@ -115,6 +133,7 @@ CHAIN: tuple[Policy, ...] = (
     suspended,  # a person said stop
     understood,  # what cannot be read has no model to judge
     model_lists,  # before the price: a denied model needs none
+    hosted_tools,
     priced,  # before the bound: a bound without a price is no money
     bounded,
 )

@@ -87,8 +87,6 @@ class NotYet:
 
 
 NOT_YET: dict[str, NotYet] = {
-    "ladder.Downgrade": NotYet("the action Downgrade", "Warn and Slow are available"),
-    "outputBound.Adaptive": NotYet("Adaptive", "Clamp fits answers to the money left, Strict holds their maximum"),
     "loops": NotYet("the guard against loops", 'only action: "Off" is available'),
 }
 """What is refused rather than silently ignored. To make one available, delete its row."""
@@ -184,9 +182,7 @@ class _Reading:
         limits = self.limits(spec, ladder or ())
         on_exhausted, trickle = self.on_exhausted(spec)
         output_bound = spec.take("outputBound", choice(CLAMP, STRICT, ADAPTIVE), _DEFAULTS.output_bound)
-        if output_bound == ADAPTIVE:
-            self.not_yet("outputBound.Adaptive", spec, "outputBound")
-        allowed, denied = self.models(spec)
+        allowed, denied, hosted_tools = self.models(spec)
         self.loops(spec)
         budget = Budget(
             namespace=namespace,
@@ -203,6 +199,7 @@ class _Reading:
             unpriced=self.unpriced(spec),
             models_allowed=allowed,
             models_denied=denied,
+            hosted_tools=hosted_tools,
             wait_seconds=spec.take("waitSeconds", number(0, 600, "seconds"), _DEFAULTS.wait_seconds),
             max_delay_seconds=spec.take("maxDelaySeconds", number(0, 600, "seconds"), _DEFAULTS.max_delay_seconds),
             on_disconnect=spec.take("onDisconnect", choice(AUTO, READ_ON, CLOSE), _DEFAULTS.on_disconnect),
@@ -348,18 +345,18 @@ class _Reading:
         at_percent = step.take("atPercent", whole(1, 99), 0, "give the percentage of money spent, 1 to 99")
         action = step.take("action", choice(WARN, SLOW, DOWNGRADE), "", f"choose {WARN}, {SLOW} or {DOWNGRADE}")
         models = self.downgrades(step)
+        mid_conversation = step.take("midConversation", boolean, False)
         rate = step.take("usdPerHour", _rate, 0)
         notify = self.notified(step)
         step.close()
-        if action == DOWNGRADE:
-            self.not_yet("ladder.Downgrade", step, "action")
-            if step.given.get("models", []) == []:
-                step.refuse('is missing: say what to use instead, such as [{from: "claude-opus-*", to: …}]', "models")
-        elif action and step.has("models"):
-            step.refuse(f"belongs to the action {DOWNGRADE}: remove it, or change the action", "models")
+        if action == DOWNGRADE and step.given.get("models", []) == []:
+            step.refuse('is missing: say what to use instead, such as [{from: "claude-opus-*", to: …}]', "models")
+        for name in ("models", "midConversation") if action and action != DOWNGRADE else ():
+            if step.has(name):
+                step.refuse(f"belongs to the action {DOWNGRADE}: remove it, or change the action", name)
         if step.has("usdPerHour") and action not in (SLOW, ""):
             step.refuse(f"belongs to the action {SLOW}: remove it, or change the action", "usdPerHour")
-        return Rung(at_percent, action, models, rate, notify)
+        return Rung(at_percent, action, models, rate, notify, mid_conversation)
 
     def notified(self, step: Section) -> tuple[Notify, ...]:
         """Whom a step tells."""
@@ -392,8 +389,12 @@ class _Reading:
             model = pair.take("to", _model, "", "name the model to use instead")
             if "*" in model:
                 pair.refuse(f"{shown(model)} is a pattern: name the one model to use", "to")
+            if model and model == pattern:
+                pair.refuse(f"{shown(model)} is what is asked for already: name a cheaper model", "to")
             pair.close()
             found.append((pattern, model))
+        if circle := _circle(found):
+            step.refuse(f"goes in a circle ({' -> '.join(circle)}): a downgrade ends at a cheaper model", "models")
         return tuple(found)
 
     def on_exhausted(self, spec: Section) -> tuple[str, int]:
@@ -424,17 +425,18 @@ class _Reading:
         section.close()
         return Unpriced(action, rates["usdPerMillionInput"], rates["usdPerMillionOutput"])
 
-    def models(self, spec: Section) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The patterns of models allowed and denied."""
+    def models(self, spec: Section) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+        """The patterns of models allowed and denied, and what becomes of hosted tools."""
         section = spec.section("models")
         if section is None or not section.sound:
-            return (), ()
+            return (), (), _DEFAULTS.hosted_tools
         allowed = section.texts("allowed", MOST_PATTERNS, LONGEST_MODEL)
         denied = section.texts("denied", MOST_PATTERNS, LONGEST_MODEL)
         if section.given.get("allowed") in ([], ()):
             section.refuse("is empty, which would allow no model: remove it to allow every model", "allowed")
+        hosted_tools = section.take("hostedTools", choice(ALLOW, REFUSE), _DEFAULTS.hosted_tools)
         section.close()
-        return allowed or (), denied or ()
+        return allowed or (), denied or (), hosted_tools
 
     def loops(self, spec: Section) -> None:
         """The guard against loops: only that it is off can be said."""
@@ -450,6 +452,21 @@ class _Reading:
 
 
 _model = partial(text, most=LONGEST_MODEL)
+
+
+def _circle(pairs: list[tuple[str, str]]) -> list[str]:
+    """The names along a circle of downgrades, the first at both ends; empty where there is none. Patterns name no model."""
+    following: dict[str, str] = {}
+    for pattern, model in pairs:
+        if pattern != model:
+            following.setdefault(pattern, model)  # the first that fits counts
+    for start in following:
+        way = [start]
+        while (after := following.get(way[-1])) is not None and after not in way:
+            way.append(after)
+        if after == start:
+            return [*way, start]
+    return []
 
 
 def _zone(value: object) -> str:

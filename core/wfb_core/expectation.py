@@ -5,7 +5,7 @@ all per model and of this process alone. Ratios are floats, since they are guess
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from wfb_core import bounds
 from wfb_core.call import CallFacts
@@ -85,8 +85,38 @@ class Expectations:
         nanos = hold if rates is None else cost(usage, rates).total
         return max(1, min(nanos, hold))
 
-    def observe(self, facts: CallFacts, usage: Usage) -> Observation:
-        """Learns from what a call used; returns how far off the expectation was."""
+    def switched(
+        self, facts: CallFacts, price: ModelPrice, other: CallFacts, other_price: ModelPrice
+    ) -> tuple[int, int] | None:
+        """(going on, changing) of a call: its probable cost with its own model's cache, and fresh with another model.
+
+        Fresh means that what the cache would have read is paid as input, and written anew where the request asks for
+        that or the provider bills it. Both make as much output as the call's own model usually does. None where a
+        service tier has no price.
+        """
+        usage = self._usage(facts, price)
+        fresh = self._usage(replace(other, cap=facts.cap), other_price)
+        tokens = fresh.input_tokens if not facts.hidden_input else usage.input_tokens
+        writes = facts.cache_write or facts.cache_write_1h or (usage.cache_write_tokens and other_price.bills_writes)
+        fresh = replace(
+            usage,
+            input_tokens=tokens,
+            cache_read_tokens=0,
+            cache_write_tokens=tokens if writes else 0,
+            cache_write_1h_tokens=tokens if writes and facts.cache_write_1h else 0,
+        )
+        rates = price.rates_for(usage.input_tokens, facts.tier)
+        other_rates = other_price.rates_for(fresh.input_tokens, other.tier)
+        if rates is None or other_rates is None:
+            return None
+        return cost(usage, rates).total, cost(fresh, other_rates).total
+
+    def observe(self, facts: CallFacts, usage: Usage, *, cut: bool = False) -> Observation:
+        """Learns from what a call used; returns how far off the expectation was.
+
+        An answer that was `cut` at a cap of ours would have been longer: the quantile counts it at twice its length,
+        or it would shrink with every cut.
+        """
         expected_input, expected_output = self._input(facts), self._output(facts)
         key = facts.provider, facts.model
         learned = self._learned.pop(key, None)
@@ -95,7 +125,7 @@ class Expectations:
                 del self._learned[next(iter(self._learned))]
             learned = _fresh(facts.model)
         self._learned[key] = learned  # last seen, last to go
-        _learn(learned, facts, usage)
+        _learn(learned, facts, usage, cut=cut)
         f = learned.figures
         learned.figures = Figures(
             f.calls + 1,
@@ -166,7 +196,7 @@ def _fresh(model: str) -> _Learned:
     return _Learned(bytes=float(PRIOR_WEIGHT), tokens=PRIOR_WEIGHT / prior(model))
 
 
-def _learn(learned: _Learned, facts: CallFacts, usage: Usage) -> None:
+def _learn(learned: _Learned, facts: CallFacts, usage: Usage, *, cut: bool) -> None:
     choices = max(facts.choices, 1)
     if not facts.media and not facts.hidden_input and facts.input_bytes and usage.input_tokens:
         # Only where the body shows all of the input does it say anything about the ratio.
@@ -179,7 +209,7 @@ def _learn(learned: _Learned, facts: CallFacts, usage: Usage) -> None:
     learned.outputs = learned.outputs * DECAY + usage.output_tokens
     learned.choices = learned.choices * DECAY + choices
     learned.calls = learned.calls * DECAY + 1
-    each = -(-usage.output_tokens // choices)
+    each = -(-usage.output_tokens // choices) * (2 if cut else 1)
     if len(learned.recent) < RECENT:
         learned.recent.append(each)
     else:

@@ -13,6 +13,9 @@ MODEL_NOT_ALLOWED = "ModelNotAllowed"
 MODEL_UNPRICED = "ModelUnpriced"
 UNMETERED = "Unmetered"
 UNBOUNDED = "Unbounded"
+HOSTED_TOOL_NOT_ALLOWED = "HostedToolNotAllowed"
+DOWNGRADED = "Downgraded"
+DOWNGRADE_REFUSED = "DowngradeRefused"
 BODY_NOT_UNDERSTOOD = "BodyNotUnderstood"
 BODY_TOO_LARGE = "BodyTooLarge"
 INTERNAL_ERROR = "InternalError"
@@ -32,6 +35,9 @@ SENTENCES: dict[str, str] = {
     MODEL_UNPRICED: "No price is known for this model, and a price that is not known is never zero.",
     UNMETERED: "This path of a provider's host is not understood, so its cost cannot be known.",
     UNBOUNDED: "The request can cost more than any bound that its body shows.",
+    HOSTED_TOOL_NOT_ALLOWED: "The budget refuses tools that the provider runs itself and bills beside tokens.",
+    DOWNGRADED: "A budget's step asked another model instead, which is expected to cost less.",
+    DOWNGRADE_REFUSED: "The model asked instead refused the request; the step rests for this pair of models.",
     BODY_NOT_UNDERSTOOD: "The request's body could not be read as its dialect says.",
     BODY_TOO_LARGE: "The request's body is larger than the sidecar reads.",
     INTERNAL_ERROR: "The sidecar failed inside; it refuses rather than let a call through unmetered.",

@@ -113,6 +113,11 @@ def model_allowed(budget: Budget, model: str) -> bool:
 
     Patterns are globs (``gpt-*``), and case counts, as it does in the providers' own names.
     """
-    if any(fnmatchcase(model, pattern) for pattern in budget.models_denied):
+    if any(matches_model(model, pattern) for pattern in budget.models_denied):
         return False
-    return not budget.models_allowed or any(fnmatchcase(model, pattern) for pattern in budget.models_allowed)
+    return not budget.models_allowed or any(matches_model(model, pattern) for pattern in budget.models_allowed)
+
+
+def matches_model(model: str, pattern: str) -> bool:
+    """Whether a pattern means a model."""
+    return fnmatchcase(model, pattern)

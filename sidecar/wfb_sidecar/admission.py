@@ -7,12 +7,12 @@ may change it, and answers None or a refusal; the first refusal is the one that 
 import itertools
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from wfb_core import reasons
 from wfb_core.call import CallFacts
 from wfb_core.decide import Refusal, decide, priced_as
-from wfb_core.dialects import DIALECTS, Dialect, Document, NotUnderstood, serialise
+from wfb_core.dialects import DIALECTS, Dialect, NotUnderstood, serialise
 from wfb_core.hosts import HostRow, Route
 from wfb_core.price import ModelPrice
 from wfb_core.settle import FAILED, STATED
@@ -20,6 +20,7 @@ from wfb_sidecar.body_gate import LARGEST
 from wfb_sidecar.books import Books, Entry, Refused, new_decision
 from wfb_sidecar.call import Call
 from wfb_sidecar.clock import LedgerClock
+from wfb_sidecar.downgrading import Downgrading, Request
 from wfb_sidecar.holding import Holding
 from wfb_sidecar.metrics import Metrics
 from wfb_sidecar.providers import refusal_dialect
@@ -27,6 +28,7 @@ from wfb_sidecar.scope import Scope
 from wfb_sidecar.settling import Settling
 from wfb_sidecar.silent import SILENT
 from wfb_sidecar.terms import Terms
+from wfb_sidecar.till import Till
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,10 @@ class Admitted:
 
     call: Call
     body: bytes
+    path: str = ""
+    """Where the request goes; empty where it stays."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers to forward with another value; an empty value takes the header away."""
 
 
 @dataclass(slots=True)
@@ -45,20 +51,40 @@ class Draft:
 
     call: Call
     scope: Scope
-    document: Document
+    request: Request
     changed: bool = False
     """Whether the document is no longer what the client sent."""
+
+    def admitted(self, path: str, body: bytes) -> Admitted:
+        """What is forwarded of a request with this path and body."""
+        request = self.request
+        return Admitted(
+            self.call,
+            serialise(request.document) if self.changed else body,
+            request.path if request.path != path else "",
+            request.set_headers,
+        )
 
 
 class Admission:
     """Decides calls before they are made."""
 
     def __init__(
-        self, clock: LedgerClock, terms: Terms, books: Books, holding: Holding, settling: Settling, metrics: Metrics
+        self,
+        clock: LedgerClock,
+        terms: Terms,
+        till: Till,
+        books: Books,
+        downgrading: Downgrading,
+        holding: Holding,
+        settling: Settling,
+        metrics: Metrics,
     ) -> None:
         self._clock = clock
         self._terms = terms
+        self._till = till
         self._books = books
+        self._downgrading = downgrading
         self._holding = holding
         self._settling = settling
         self._metrics = metrics
@@ -81,11 +107,11 @@ class Admission:
                 return refused or Admitted(self._unheld(provider, dialect), body)
             if facts.polls is not None:
                 return Admitted(self._poll(provider, dialect, facts), body)
-            draft = self._draft(provider, dialect, facts, document, row)
+            draft = self._draft(provider, dialect, facts, Request(method, path, headers, document), row)
             if (refused := await self._decided(draft)) is not None:
                 return refused
             try:
-                return Admitted(draft.call, serialise(document) if draft.changed else body)
+                return draft.admitted(path, body)
             except Exception:
                 self._settling.finish(draft.call, FAILED)  # held, and it will not go
                 raise
@@ -98,7 +124,7 @@ class Admission:
         try:
             if not await self._terms.known():
                 return self._books.refuse(SILENT, _not_ready(), Entry(provider, facts.model))
-            draft = self._draft(provider, SILENT, facts, {}, None)
+            draft = self._draft(provider, SILENT, facts, Request("", "", {}, {}), None)
             return await self._decided(draft) or draft.call
         except Exception:
             log.exception("a response over a socket could not be decided")
@@ -144,6 +170,7 @@ class Admission:
         """The steps in their order: what no money can allow comes before what money decides."""
         if (refusal := self._judge(draft)) is not None:
             return refusal
+        self._downgrade(draft)
         self._prepare(draft)
         return await self._hold(draft)
 
@@ -174,9 +201,18 @@ class Admission:
             call.price, call.rates, call.priced_by = ModelPrice.flat(flat), flat, STATED
         return None
 
+    def _downgrade(self, draft: Draft) -> None:
+        """Another model, where a rung wants it."""
+        if not draft.scope.downgrades:
+            return
+        standings = self._till.standings(draft.scope, draft.call.at)
+        request = self._downgrading.change(draft.scope, standings, draft.call, draft.request)
+        if request is not None:
+            draft.request, draft.changed = request, True
+
     def _prepare(self, draft: Draft) -> None:
         """What metering needs of the request."""
-        draft.changed |= draft.call.dialect.prepare(draft.document, draft.call.facts)
+        draft.changed |= draft.call.dialect.prepare(draft.request.document, draft.call.facts)
 
     async def _hold(self, draft: Draft) -> Refusal | None:
         """Money for it, the answer's cap lowered where need be."""
@@ -184,7 +220,7 @@ class Admission:
         if call.price is None or call.rates is None:
             call.findings.append(reasons.MODEL_UNPRICED)
             return None
-        outcome = await self._holding.hold(draft.scope, call, call.price, draft.document)
+        outcome = await self._holding.hold(draft.scope, call, call.price, draft.request.document)
         if isinstance(outcome, Refusal):
             return outcome
         draft.changed |= outcome
@@ -192,15 +228,13 @@ class Admission:
 
     # -- calls
 
-    def _draft(
-        self, provider: str, dialect: Dialect, facts: CallFacts, document: Document, row: HostRow | None
-    ) -> Draft:
+    def _draft(self, provider: str, dialect: Dialect, facts: CallFacts, request: Request, row: HostRow | None) -> Draft:
         assert self._terms.scope is not None
         call = self._new(provider, dialect, facts)
         call.row = row
         call.billed_whole = row.bills_cut_streams_whole if row else None
         self._price(call)
-        return Draft(call, self._terms.scope, document)
+        return Draft(call, self._terms.scope, request)
 
     def _price(self, call: Call) -> None:
         call.price = self._terms.price(call.provider, call.facts.model, call.row)

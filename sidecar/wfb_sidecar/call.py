@@ -6,9 +6,20 @@ from typing import Any
 
 from wfb_core.call import CallFacts
 from wfb_core.dialects import AnswerReader, Dialect
+from wfb_core.downgrade import Wanted
 from wfb_core.hosts import HostRow
 from wfb_core.price import ModelPrice, Rates
 from wfb_sidecar.books import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Downgraded:
+    """That a call is asked of another model."""
+
+    requested: str
+    """The model that the caller asked for."""
+    wanted: Wanted
+    """The rung that wants another, and which."""
 
 
 @dataclass(slots=True)
@@ -43,7 +54,14 @@ class Call:
     asks_after: "Call | None" = None
     """For a poll: the call whose result it reads."""
 
+    downgraded: Downgraded | None = None
+
+    @property
+    def requested(self) -> str:
+        """The model that the caller asked for."""
+        return self.facts.model if self.downgraded is None else self.downgraded.requested
+
     @property
     def entry(self) -> Entry:
         """What is written down of it."""
-        return Entry(self.provider, self.facts.model, self.decision, self.hold, self.at)
+        return Entry(self.provider, self.requested, self.decision, self.hold, self.at)

@@ -4,7 +4,9 @@ from wfb_core.expectation import Expectations
 from wfb_sidecar.admission import Admission
 from wfb_sidecar.books import Books
 from wfb_sidecar.clock import LedgerClock
+from wfb_sidecar.downgrading import Downgrading
 from wfb_sidecar.holding import Holding
+from wfb_sidecar.marks import Marks
 from wfb_sidecar.metrics import Metrics
 from wfb_sidecar.settling import Settling
 from wfb_sidecar.terms import Terms
@@ -19,5 +21,7 @@ class Calls:
         books = Books(clock, till, metrics)
         self.terms = Terms(clock)
         self.settling = Settling(clock, self.terms, till, books, expectations, metrics)
+        downgrading = Downgrading(clock, self.terms, books, expectations)
         self.holding = holding = Holding(clock, till, books, expectations, self.terms)
-        self.admission = Admission(clock, self.terms, books, holding, self.settling, metrics)
+        self.admission = Admission(clock, self.terms, till, books, downgrading, holding, self.settling, metrics)
+        self.marks = Marks(clock, self.terms, till, downgrading)

@@ -1,11 +1,12 @@
 """Holding money for a call: how much, for how long it waits, how far its cap is lowered, and why it was refused."""
 
 import asyncio
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 from wfb_core import bounds, reasons
-from wfb_core.budget import CLAMP, IGNORE, REPORT
+from wfb_core.budget import ADAPTIVE, IGNORE, REPORT, STRICT, Budget
 from wfb_core.decide import Refusal
 from wfb_core.expectation import Expectations
 from wfb_core.grants import BUSY, EXHAUSTED, GRANTED, PACED, STUCK, THROTTLED, TIMED_OUT
@@ -39,6 +40,28 @@ TURNS = {
 """Reason and text where a window lets calls through one after the other."""
 
 
+UNKNOWN = 1 << 62
+"""The full hold of a call that only a cap of ours bounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """What one call may hold, nano-USD."""
+
+    full: int
+    """All that it can cost; UNKNOWN where nothing says."""
+    floor: int
+    """The least worth holding."""
+    usual: int | None
+    """Adaptive: what 99 of 100 of its model's recent answers stayed within; None before enough are seen."""
+    clamps: bool
+    """Whether its cap may be lowered."""
+
+    def strict(self) -> "_Sizes":
+        """Nothing is lowered: it needs all."""
+        return _Sizes(self.full, self.full, None, clamps=False)
+
+
 class Holding:
     """Asks the till for calls."""
 
@@ -56,50 +79,35 @@ class Holding:
         windows = scope.windows(call.at)
         enforced = tuple(w for w in windows if not unlimited(w.budget))
         deciding = tuple(b for b in scope.budgets if b.enforcement != REPORT)
-        clampable = all(b.output_bound == CLAMP for b in deciding)
-        output = bounds.output_bound(facts, price)
-        least = bounds.minimum(facts, price)
-        full = None if output is None else bounds.hold(facts, price, output)
-        if deciding and (least is None or (full is None and not clampable)):
-            budget = deciding[0]
-            return Refusal(
-                reasons.UNBOUNDED,
-                f"neither the request nor the price table bounds the cost of {facts.model!r}; set an output cap,"
-                f" or outputBound Clamp in budget {budget.key}",
-                budget.refusal_status,
-                budget=budget.key,
-            )
-        floor = least or 0
+        sizes = self._sizes(deciding, call, price)
+        if sizes is None:
+            return _unbounded(deciding[0], call)
         at_most = 0.0 if till.wallet.silent(self._clock.now()) else REPORT_SECONDS
         wait = max((b.wait_seconds for b in deciding), default=at_most)
         call.input_cost = bounds.hold(facts, price, 0) or 0
-        changed, hold = False, full if full is not None else 1 << 62
-        if clampable:
-            hold = till.wallet.clamp(hold, floor, _ids(enforced), _limits(enforced)) if enforced else hold
-        if full is None and not enforced:
-            hold = floor  # nothing limits the call: any hold will do
-        answer = EXHAUSTED
+        changed, hold = False, sizes.floor if sizes.full == UNKNOWN else sizes.full
+        if enforced and sizes.clamps:
+            hold = self._lowered(sizes, enforced)
         for _ in range(ATTEMPTS):
-            if full is None or hold < full:
+            if enforced and hold < sizes.full:
                 cap = max(bounds.affordable_output(facts, price, hold), 1)
-                if enforced:
-                    if not call.dialect.clamp(document, facts, cap):
-                        hold = full if full is not None else hold  # the cap cannot be lowered without breaking it
-                    else:
-                        changed, call.cap = True, cap
-            expected = self._expectations.expected(facts, price, hold)
+                if call.dialect.clamp(document, facts, cap):
+                    changed, call.cap = True, cap
+                elif sizes.full == UNKNOWN:
+                    return _unbounded(deciding[0], call)  # nothing may be written into it, and nothing bounds it
+                else:
+                    hold, sizes = sizes.full, sizes.strict()
             call.hold = hold
+            expected = self._expectations.expected(facts, price, hold)
             call.waiter = asyncio.current_task()
             try:
                 answer = await till.ask(call.id, hold, expected, scope.ids, wait, scope.delay)
             finally:
                 call.waiter = None
-            if answer != EXHAUSTED or not clampable:
+            smaller = self._smaller(answer, sizes, enforced)
+            if smaller is None or smaller >= hold:
                 break
-            left = min((x for w in enforced if (x := till.wallet.left(w.id)) is not None), default=None)
-            if left is None or left >= hold or left < floor or hold <= floor:
-                break
-            hold = max(floor, min(left, till.wallet.clamp(hold, floor, _ids(enforced), _limits(enforced))))
+            hold = smaller
         if answer == GRANTED:
             call.at = self._clock.now()
             self.shadows.begin(scope, call, price)
@@ -116,7 +124,42 @@ class Holding:
             return self._money_refusal(
                 call, enforced, reasons.LEDGER_UNREACHABLE, 429, "no ledger answers and the money at hand is gone", 5
             )
-        return self._by_answer(call, enforced, answer, floor)
+        return self._by_answer(call, enforced, answer, sizes.floor)
+
+    def _sizes(self, deciding: tuple[Budget, ...], call: Call, price: ModelPrice) -> "_Sizes | None":
+        """What the call may hold; None where nothing bounds it, nothing may be written into it, and somebody minds."""
+        facts = call.facts
+        modes = {b.output_bound for b in deciding}
+        output, least = bounds.output_bound(facts, price), bounds.minimum(facts, price)
+        full = None if output is None else bounds.hold(facts, price, output)
+        clamps = STRICT not in modes
+        if deciding and (least is None or (full is None and not clamps)):
+            return None
+        p99 = self._expectations.output_p99(facts) if ADAPTIVE in modes else None
+        usual = None if p99 is None else bounds.hold(facts, price, p99)
+        sizes = _Sizes(UNKNOWN if full is None else full, least or 0, usual, clamps)
+        return sizes if clamps else sizes.strict()
+
+    def _lowered(self, sizes: "_Sizes", enforced: tuple[OpenWindow, ...]) -> int:
+        """The hold down to which an answer's cap is cut as money stands now; the full one while the limit is far."""
+        wallet = self._till.wallet
+        hold = wallet.clamp(sizes.full, sizes.floor, _ids(enforced), _limits(enforced))
+        if hold < sizes.full and sizes.usual is not None:
+            hold = max(sizes.floor, min(hold, sizes.usual))
+        if wallet.silent(self._clock.now()) and hold > (at_hand := wallet.at_hand(_ids(enforced))):
+            hold = max(sizes.floor, at_hand // 2)  # nobody grants more: what is here has to serve the next call too
+        return hold
+
+    def _smaller(self, answer: str, sizes: "_Sizes", enforced: tuple[OpenWindow, ...]) -> int | None:
+        """The hold to try next after an answer; None where no smaller one would help."""
+        if not sizes.clamps or not enforced:
+            return None
+        if answer == TIMED_OUT and self._till.wallet.silent(self._clock.now()):
+            return self._lowered(sizes, enforced)
+        left = min((x for w in enforced if (x := self._till.wallet.left(w.id)) is not None), default=None)
+        if answer != EXHAUSTED or left is None or left < sizes.floor:
+            return None
+        return max(sizes.floor, min(left, self._lowered(sizes, enforced)))
 
     def evidence(self, scope: Scope, call: Call, refusal: Refusal) -> str:
         """What a decision on the call was made from, as JSON."""
@@ -189,6 +232,16 @@ class Holding:
             if floor is not None and floor <= left:
                 return model
         return None
+
+
+def _unbounded(budget: Budget, call: Call) -> Refusal:
+    return Refusal(
+        reasons.UNBOUNDED,
+        f"neither the request nor the price table bounds the cost of {call.facts.model!r}; set an output cap,"
+        f" or outputBound Clamp in budget {budget.key}",
+        budget.refusal_status,
+        budget=budget.key,
+    )
 
 
 def _ids(windows: tuple[OpenWindow, ...]) -> tuple[str, ...]:

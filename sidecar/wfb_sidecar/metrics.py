@@ -53,6 +53,12 @@ class Metrics:
             registry=r,
             buckets=_RATIO,
         )
+        self.cut_at_cap = Counter(
+            "wfb_sidecar_answers_cut_at_cap",
+            "Answers that ended at a cap which the sidecar had lowered.",
+            ["provider"],
+            registry=r,
+        )
         self.in_flight = Gauge("wfb_sidecar_calls_in_flight", "Calls that hold money now.", registry=r)
         self.waiting = Gauge("wfb_sidecar_calls_waiting", "Calls that wait for money.", registry=r)
         self.ledger_silent = Gauge("wfb_sidecar_ledger_silent", "1 while no ledger answers.", registry=r)

@@ -375,6 +375,12 @@ class Relay(server.LiveConnectionHandler):
             request.headers.pop("transfer-encoding", None)
             request.raw_content = outcome.body
             request.headers["content-length"] = str(len(outcome.body))
+        if outcome.path:
+            request.path = outcome.path
+        for name, value in outcome.headers.items():
+            request.headers.pop(name, None)
+            if value:
+                request.headers[name] = value
         request.headers["accept-encoding"] = "identity"
         call.forwarded = True
 
@@ -432,6 +438,8 @@ class Relay(server.LiveConnectionHandler):
         flow.response.stream = True
         if call is None:
             return
+        for name, value in self._house.calls.marks.of_answer(call, flow.response.status_code).items():
+            flow.response.headers[name] = value
         reader = self._house.calls.settling.answering(
             call, flow.response.status_code, plain_headers(flow.response.headers)
         )

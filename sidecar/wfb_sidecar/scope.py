@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from wfb_core.budget import ALLOW, REPORT, RUN, Budget, Limit
+from wfb_core.budget import ALLOW, DOWNGRADE, REPORT, RUN, Budget, Limit
 from wfb_core.document import parse_budget
 from wfb_core.windows import real_id, shadow_id, window_at
 
@@ -36,6 +36,10 @@ class Scope:
         self.budgets = budgets
         self.run = run
         self.prices = prices
+        self.downgrades = any(
+            rung.action == DOWNGRADE for b in budgets for limit in b.limits for rung in b.ladder_of(limit)
+        )
+        """Whether any rung asks other models."""
         self._kept: tuple[OpenWindow, ...] = ()
         self._kept_ids: tuple[str, ...] = ()
         self._kept_from, self._kept_until = float("inf"), float("-inf")

@@ -171,7 +171,8 @@ class Settling:
             self._metrics.internal_errors.inc()
             settlement = Settlement(call.hold, None, estimated=True, finding="internal error")
         outcome = OUTCOMES[LEFT] if call.left and ending == COMPLETE else OUTCOMES[ending]
-        served = (answer.served_model if answer else None) or ""
+        # Where an answer names no model, the one asked instead is the best that is known of it.
+        served = (answer.served_model if answer else None) or (call.facts.model if call.downgraded else "")
         if call.facts.deployment and served:
             self._terms.seen_serving(call.provider, call.facts.model, call.row, served)
         if call.rates is None:
@@ -196,7 +197,10 @@ class Settling:
         )
         if charged is not None and charged.nanos is not None:
             if answer.usage is not None:
-                observed = self._expectations.observe(call.facts, answer.usage)
+                cut = call.cap is not None and answer.usage.output_tokens >= call.cap * max(call.facts.choices, 1)
+                if cut:
+                    self._metrics.cut_at_cap.labels(call.provider).inc()
+                observed = self._expectations.observe(call.facts, answer.usage, cut=cut)
                 self._metrics.expected(observed.input_ratio, observed.output_ratio)
             source = REPORTED if charged.reported else ""
             return exact(charged.nanos, charged.usage, charged.finding or answer.finding, charged.list_nanos, source)

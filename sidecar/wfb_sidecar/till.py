@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from wfb_core.grants import PENDING, TIMEOUT, Wallet
+from wfb_core.standing import Standing
 from wfb_core.windows import shadow_id
 from wfb_core.wire import Dispatch
 from wfb_sidecar.clock import LedgerClock
@@ -90,6 +91,13 @@ class Till:
         """Something is to be reported: wakes the loop where that moves its next report forward."""
         if self._due() < self._next:
             self._wake.set()
+
+    def standings(self, scope: Scope, now: float) -> list[Standing]:
+        """How the windows of the moment stand, those that were heard of."""
+        spent = self.wallet.spent
+        return [
+            Standing(w.budget, w.limit, known, w.end) for w in scope.windows(now) if (known := spent(w.id)) is not None
+        ]
 
     async def stop(self, timeout: float) -> bool:
         """Sends the last report; True when the ledger has answered for everything."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from wfb_core import reasons
-from wfb_core.budget import ALLOW, PRICE_AS, REPORT, STRICT, Budget, Limit, Unpriced
+from wfb_core.budget import ALLOW, PRICE_AS, REFUSE, REPORT, STRICT, Budget, Limit, Unpriced
 from wfb_core.call import CallFacts
 from wfb_core.decide import CHAIN, decide, priced_as
 from wfb_core.price import Rates
@@ -30,6 +30,9 @@ PRICED = Unpriced(PRICE_AS, 5000, 25000)
         ({}, {"unbounded": ("web_search",)}, RATES, None),
         ({"output_bound": STRICT}, {"unbounded": ("web_search",)}, RATES, reasons.UNBOUNDED),
         ({"output_bound": STRICT}, {}, RATES, None),
+        ({"hosted_tools": REFUSE}, {"unbounded": ("web_search",)}, RATES, reasons.HOSTED_TOOL_NOT_ALLOWED),
+        ({"hosted_tools": REFUSE}, {"unbounded": ("fallbacks", "prediction")}, RATES, None),
+        ({"hosted_tools": REFUSE}, {}, RATES, None),
         ({"suspend": True, "models_denied": ("*",)}, {}, None, reasons.SUSPENDED),
         ({"models_denied": ("gpt-4o",)}, {}, None, reasons.MODEL_NOT_ALLOWED),
         ({"output_bound": STRICT}, {"unbounded": ("web_search",)}, None, reasons.MODEL_UNPRICED),
@@ -101,6 +104,12 @@ def test_messages_name_the_way_out_and_no_content():
             replace(FACTS, unbounded=("web_search",)),
             RATES,
             "web_search can cost more",
+        ),
+        reasons.HOSTED_TOOL_NOT_ALLOWED: (
+            replace(BUDGET, hosted_tools=REFUSE),
+            replace(FACTS, unbounded=("prediction", "web_search")),
+            RATES,
+            "web_search runs at the provider and bills beside tokens",
         ),
         reasons.UNMETERED: (BUDGET, None, None, "spec.unpricedModels.action to Allow"),
     }

@@ -62,6 +62,7 @@ def test_a_minimal_document_takes_the_defaults():
         unpriced=Unpriced("Refuse", 0, 0),
         models_allowed=(),
         models_denied=(),
+        hosted_tools="Allow",
         wait_seconds=30.0,
         max_delay_seconds=20.0,
         on_disconnect="Auto",
@@ -86,14 +87,19 @@ FULL = document(
     ladder=[
         {"atPercent": 70, "action": "Warn"},
         {"atPercent": 85, "action": "Slow"},
-        {"atPercent": 95, "action": "Downgrade", "models": [{"from": "claude-opus-*", "to": "claude-haiku-4-5"}]},
+        {
+            "atPercent": 95,
+            "action": "Downgrade",
+            "models": [{"from": "claude-opus-*", "to": "claude-haiku-4-5"}],
+            "midConversation": True,
+        },
     ],
     onExhausted={"action": "Throttle", "usdPerHour": "1.00"},
     enforcement="Report",
     failurePolicy="Ignore",
     outputBound="Adaptive",
     unpricedModels={"action": "PriceAs", "usdPerMillionInput": "5", "usdPerMillionOutput": "25"},
-    models={"allowed": ["gpt-*", "claude-*"], "denied": []},
+    models={"allowed": ["gpt-*", "claude-*"], "denied": [], "hostedTools": "Refuse"},
     loops={"action": "Off", "costMultiple": 10},
     waitSeconds=12,
     maxDelaySeconds=0.5,
@@ -105,7 +111,11 @@ FULL = document(
 
 def test_a_full_document():
     """Every field that a budget has reaches it, with what is not available yet made available."""
-    ladder = (Rung(70, WARN), Rung(85, SLOW), Rung(95, DOWNGRADE, (("claude-opus-*", "claude-haiku-4-5"),)))
+    ladder = (
+        Rung(70, WARN),
+        Rung(85, SLOW),
+        Rung(95, DOWNGRADE, (("claude-opus-*", "claude-haiku-4-5"),), mid_conversation=True),
+    )
     expected = Budget(
         namespace="billing",
         name="invoice-triage",
@@ -125,6 +135,7 @@ def test_a_full_document():
         unpriced=Unpriced("PriceAs", 5 * USD, 25 * USD),
         models_allowed=("gpt-*", "claude-*"),
         models_denied=(),
+        hosted_tools="Refuse",
         wait_seconds=12.0,
         max_delay_seconds=0.5,
         on_disconnect="Close",
@@ -446,8 +457,6 @@ def test_slow_needs_an_end(window):
 
 PAIR = {"from": "claude-opus-*", "to": "claude-haiku-4-5"}
 UNAVAILABLE = {  # each row of NOT_YET: fields of the spec that ask for it, place
-    "ladder.Downgrade": ({"ladder": [{"atPercent": 95, "action": "Downgrade", "models": [PAIR]}]}, "ladder[0].action"),
-    "outputBound.Adaptive": ({"outputBound": "Adaptive"}, "outputBound"),
     "loops": ({"loops": {"action": "Slow", "costMultiple": 10}}, "loops"),
 }
 
@@ -462,17 +471,6 @@ def test_what_is_not_available_is_not_silently_ignored(feature):
     assert mistakes(doc) == {f"spec.{place}": message}
 
 
-@pytest.mark.parametrize(
-    "feature",
-    ["ladder.Downgrade", "outputBound.Adaptive"],
-)
-def test_what_is_written_waits_only_for_its_row(feature):
-    """What is read already parses once its row is gone, and naming another row changes nothing."""
-    change, place = UNAVAILABLE[feature]
-    parse_budget(document(**change), {feature})
-    assert list(mistakes(document(**change), ALL - {feature})) == [f"spec.{place}"]
-
-
 DOWNGRADES = [
     ({}, "models", "is missing: say what to use instead"),
     ({"models": []}, "models", "is missing: say what to use instead"),
@@ -482,6 +480,26 @@ DOWNGRADES = [
     ({"models": [{"from": "a", "to": "b", "too": "c"}]}, "models[0].too", "did you mean to?"),
     ({"models": ["a"]}, "models[0]", "'a' is not a mapping"),
     ({"action": "Warn", "models": [PAIR]}, "models", "belongs to the action Downgrade"),
+    ({"action": "Warn", "midConversation": True}, "midConversation", "belongs to the action Downgrade"),
+    ({"models": [PAIR], "midConversation": "yes"}, "midConversation", "true or false"),
+    ({"models": [{"from": "a", "to": "a"}]}, "models[0].to", "'a' is what is asked for already"),
+    (
+        {"models": [{"from": "a", "to": "b"}, {"from": "b", "to": "a"}]},
+        "models",
+        "goes in a circle (a -> b -> a): a downgrade ends at a cheaper model",
+    ),
+    (
+        {
+            "models": [
+                {"from": "z", "to": "a"},
+                {"from": "a", "to": "b"},
+                {"from": "b", "to": "c"},
+                {"from": "c", "to": "a"},
+            ]
+        },
+        "models",
+        "goes in a circle (a -> b -> c -> a)",
+    ),
 ]
 
 
@@ -526,6 +544,16 @@ def test_mistakes_of_whom_to_tell(targets, place, message):
     found = mistakes(document(ladder=[{"atPercent": 70, "action": "Warn", "notify": targets}]))
     assert list(found) == [f"spec.ladder[0].{place}"]
     assert message in next(iter(found.values()))
+
+
+@pytest.mark.parametrize(
+    "pairs", [[("a", "b"), ("b", "c")], [("a", "b"), ("a", "c"), ("c", "b")], [("b*", "b"), ("a", "b")]]
+)
+def test_downgrades_may_follow_one_another(pairs):
+    """A model may be both: asked for by some and used instead for others."""
+    models = [{"from": a, "to": b} for a, b in pairs]
+    (rung,) = parse_budget(document(ladder=[{"atPercent": 95, "action": "Downgrade", "models": models}])).ladder
+    assert rung.models == tuple(pairs)
 
 
 def test_throttle_needs_its_trickle():

@@ -162,3 +162,53 @@ class TestProperties:
 
         assert first.expected(FACTS, PRICE, AMPLE) == second.expected(FACTS, PRICE, AMPLE)
         assert first.figures() == second.figures()
+
+
+class TestSwitching:
+    CHEAPER = ModelPrice(
+        "acme",
+        "acme-0",
+        "v",
+        ((-1, Rates(1_000_000, 100_000, 1_250_000, 2_000_000, 5_000_000)),),  # half of PRICE
+        max_output=64_000,
+        context=1_000_000,
+    )
+    OTHER = replace(FACTS, model="acme-0")
+
+    def test_without_a_cache_the_cheaper_model_is_cheaper(self):
+        """Nothing is known: 10,000 tokens and an answer of 512, at each one's rates."""
+        going_on, changing = Expectations().switched(FACTS, PRICE, self.OTHER, self.CHEAPER)
+        assert (going_on, changing) == (10_000 * 2 + 512 * 10, 10_000 * 1 + 512 * 5)
+
+    def test_a_warm_cache_may_be_worth_more(self):
+        """What the dear model reads from its cache at 0.2, the cheaper one reads fresh at 1."""
+        learned = Expectations()
+        for _ in range(60):
+            learned.observe(FACTS, Usage(input_tokens=10_000, cache_read_tokens=9_900, output_tokens=10))
+        going_on, changing = learned.switched(FACTS, PRICE, self.OTHER, self.CHEAPER)
+        assert going_on < changing
+
+    def test_what_is_cached_anew_is_paid_as_a_write(self):
+        """A request that asks for its input to be cached pays that at the new model too."""
+        writing = replace(FACTS, cache_write=True)
+        _, fresh = Expectations().switched(FACTS, PRICE, self.OTHER, self.CHEAPER)
+        _, writes = Expectations().switched(writing, PRICE, replace(writing, model="acme-0"), self.CHEAPER)
+        assert writes - fresh == 10_000 * 1.25 - 10_000
+
+    def test_a_tier_without_a_price_cannot_be_compared(self):
+        """None, and the call stays with its model."""
+        odd = replace(FACTS, tier="odd")
+        assert Expectations().switched(odd, PRICE, odd, self.CHEAPER) is None
+
+
+class TestCut:
+    def test_an_answer_that_was_cut_does_not_shrink_the_quantile(self):
+        """Capped again and again at its own 99th percentile, a steady mix of lengths keeps a cap that 98 of 100 fit."""
+        learned, lengths = Expectations(), [100] * 95 + [400, 500, 600, 700, 4000]
+        for _ in range(3):
+            for length in lengths:
+                learned.observe(FACTS, Usage(input_tokens=1, output_tokens=length))
+        for n in range(3000):
+            cap, length = learned.output_p99(FACTS), lengths[n % 100]
+            learned.observe(FACTS, Usage(input_tokens=1, output_tokens=min(length, cap)), cut=length >= cap)
+            assert learned.output_p99(FACTS) >= 600

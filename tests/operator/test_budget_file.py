@@ -128,10 +128,10 @@ def test_a_byte_order_mark_is_no_mistake(write):
 
 def test_what_is_not_available_yet(write):
     """What this version does not act on is refused at its line, and taken where the caller says so."""
-    path = write(GOOD + "  outputBound: Adaptive\n")
+    path = write(GOOD + "  loops: {action: Slow}\n")
     (line,) = refused(path)
-    assert line.startswith("budget.yaml:18: spec.outputBound: Adaptive is not available in this version; remove it")
-    assert load(path, ALL)[0].budget.output_bound == "Adaptive"
+    assert line.startswith("budget.yaml:18: spec.loops: the guard against loops is not available in this version")
+    assert load(path, ALL)[0].budget.name
 
 
 def test_every_mistake_at_once(write):

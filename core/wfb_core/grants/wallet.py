@@ -150,6 +150,11 @@ class Wallet:
             return None
         return purse.limit + (purse.trickled or 0) - purse.left
 
+    def at_hand(self, windows: tuple[str, ...]) -> int:
+        """What the holder may still reserve in all of these windows without asking; 0 where one is new to it."""
+        slack = (p.ceiling - p.used - p.held if (p := self.purses.get(name)) else 0 for name in windows)
+        return max(0, min(slack, default=0))
+
     def hear(self, window: str, left: int, room: int) -> None:
         """Learn of a window before the first reply about it; a reply counts for more."""
         purse = self.purses.get(window)
