@@ -24,7 +24,7 @@ from wfb_sidecar.till import Till
 ATTEMPTS = 4
 """How often a call's cap is lowered to what is left before it is refused: each time the ledger has just said what is."""
 
-RETRY_MOST = 60
+RETRY_MOST = 59
 """The longest Retry-After, in seconds, for a turn that comes later: every SDK obeys up to this."""
 
 REPORT_SECONDS = 5.0

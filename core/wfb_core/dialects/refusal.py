@@ -1,7 +1,8 @@
 """What every refusal carries, whatever its dialect: headers that stop or pace SDKs, and a budget object for agents.
 
 Measured with thirteen SDK configurations: 402 makes one attempt in all of them, `x-should-retry: false` stops those that
-know it, and a Retry-After of up to 60 seconds is obeyed by every version, a longer one only by some, and without bound.
+know it, and a Retry-After below 60 seconds is obeyed by every version that reads it; 60 no longer by Vercel's AI SDK, more
+only by some, and without bound.
 """
 
 import json
@@ -34,7 +35,7 @@ _HEADERS = {
     "resetsAt": "x-wfb-resets-at",
     "suggestedModel": "x-wfb-suggested-model",
 }
-SHORTEST, LONGEST = 1, 60
+SHORTEST, LONGEST = 1, 59
 """Seconds of Retry-After that every SDK obeys."""
 
 
@@ -46,7 +47,11 @@ def budget_object(reason: str, details: Mapping[str, Any]) -> dict[str, Any]:
 def answer(
     status: int, reason: str, details: Mapping[str, Any], retry_after: float | None, body: dict[str, Any]
 ) -> Refusal:
-    """The status, headers and bytes of a refusal; without `retry_after` it says that trying again is useless."""
+    """The status, headers and bytes of a refusal; without `retry_after` it says that trying again is useless.
+
+    The budget object stands in the header `x-wfb-refusal` too: boto3 keeps of an error's body only its message, LiteLLM
+    of some only their text, and both keep the headers.
+    """
     headers = {
         "content-type": "application/json",
         "cache-control": "no-store",
@@ -58,6 +63,7 @@ def answer(
         seconds = min(max(SHORTEST, -int(-retry_after // 1)), LONGEST) if retry_after < LONGEST else LONGEST
         headers["retry-after"] = str(seconds)
         headers["retry-after-ms"] = str(seconds * 1000)
+    headers["x-wfb-refusal"] = json.dumps(budget_object(reason, details), separators=(",", ":"))  # ASCII, escaped
     for key, name in _HEADERS.items():
         if details.get(key) is not None:
             headers[name] = _header_value(details[key])
