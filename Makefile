@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format lock images bench-bounds bench-meter bench-month bench-overshoot bench-proxy bench-soak clean cluster cluster-down
+.PHONY: help setup demo test lint format lock images bench-bounds bench-loops bench-meter bench-month bench-overshoot bench-proxy bench-soak clean cluster cluster-down
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -49,6 +49,9 @@ bench-meter: $(STAMP) ## microseconds that metering takes, by dialect, and a pri
 
 bench-month: $(STAMP) ## reports of a month of 1,000 workflows on SQLite, its size, and whether all sums agree
 	@$(BIN)/python tests/bench/month.py
+
+bench-loops: $(STAMP) ## where loops are stopped and healthy runs are not, shape by shape
+	@$(BIN)/python tests/bench/loops.py
 
 bench-soak: $(STAMP) ## ten minutes at half load: memory must stay flat
 	@$(BIN)/python tests/bench/soak.py

@@ -14,6 +14,7 @@ FAIL, IGNORE = "Fail", "Ignore"
 AUTO, READ_ON, CLOSE = "Auto", "ReadOn", "Close"
 """What becomes of a stream that its client leaves: by what is known of the provider, read to its end, or closed."""
 CLAMP, STRICT, ADAPTIVE = "Clamp", "Strict", "Adaptive"
+OFF, FLAG = "Off", "Flag"
 IN, NOT_IN, EXISTS, DOES_NOT_EXIST = "In", "NotIn", "Exists", "DoesNotExist"
 
 
@@ -70,6 +71,24 @@ class Unpriced:
 
 
 @dataclass(frozen=True, slots=True)
+class Loops:
+    """The guard against runs that go round in circles: how far it may go, and from what on."""
+
+    action: str = OFF
+    """OFF, FLAG, SLOW or REFUSE: the strictest thing that is done about a loop."""
+    cost_multiple: float = 10.0
+    """A run that costs this many times the median of its workflow's runs is a loop, whatever its calls look like."""
+    minimum_runs: int = 20
+    """Runs that must have been seen before their median counts."""
+    cooldown: float = 300.0
+    """Seconds for which a refused run stays refused before a call is let through to try."""
+    usual_run: int = 0
+    """Nano-USD that a run is taken to cost until enough were seen; 0 does nothing until then."""
+    except_workflows: tuple[str, ...] = ()
+    """Workflows that the guard leaves alone."""
+
+
+@dataclass(frozen=True, slots=True)
 class LabelRule:
     """One rule on a label, as Kubernetes means it (LabelSelectorRequirement): NotIn also holds where there is no label."""
 
@@ -123,6 +142,7 @@ class Budget:
     on_disconnect: str = AUTO
     refusal_status: int = 402
     suspend: bool = False
+    loops: Loops = field(default_factory=Loops)
     match_rules: tuple[LabelRule, ...] = ()
     """Beside ``match_labels``: what a pod's labels must keep."""
     namespace_selector: Selector = field(default_factory=Selector)

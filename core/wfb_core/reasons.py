@@ -20,6 +20,10 @@ BODY_NOT_UNDERSTOOD = "BodyNotUnderstood"
 BODY_TOO_LARGE = "BodyTooLarge"
 INTERNAL_ERROR = "InternalError"
 NOT_READY = "NotReady"
+LOOP_FLAGGED = "LoopFlagged"
+LOOP_SLOWED = "LoopSlowed"
+LOOP_REFUSED = "LoopRefused"
+LOOP_RECOVERED = "LoopRecovered"
 
 SENTENCES: dict[str, str] = {
     ALLOWED: "Every budget that matches the call had room for it.",
@@ -42,4 +46,8 @@ SENTENCES: dict[str, str] = {
     BODY_TOO_LARGE: "The request's body is larger than the sidecar reads.",
     INTERNAL_ERROR: "The sidecar failed inside; it refuses rather than let a call through unmetered.",
     NOT_READY: "The sidecar has not yet heard which budgets apply.",
+    LOOP_FLAGGED: "The run costs far more than its workflow's runs usually do, or is about to.",
+    LOOP_SLOWED: "The run looks like a loop: its calls are held back.",
+    LOOP_REFUSED: "The run is a loop by its cost and its calls; now and then one is let through to try.",
+    LOOP_RECOVERED: "A run that was stopped as a loop moved on and goes on.",
 }
