@@ -5,7 +5,7 @@ import pytest
 from harness.loop_rehearsal import healthy, looping
 from shapes import HEALTHY, LOOPING
 
-RUNS = 12
+RUNS = 8
 MULTIPLE = 10
 BY_EVIDENCE = {"tool error loop", "ping-pong of two agents", "retry storm", "three stations"}
 
@@ -23,7 +23,7 @@ def test_a_loop_is_stopped_in_time(shape):
 
 @pytest.mark.parametrize("shape", HEALTHY)
 def test_a_healthy_run_is_left_alone(shape):
-    """None of a dozen of each kind is refused or slowed down."""
+    """None of eight of each kind is refused or slowed down."""
     _, runs = healthy(shape, RUNS)
     assert not [run.refused for run in runs if run.refused]
     assert sum("Slow" in run.stages for run in runs) <= 1
