@@ -26,7 +26,7 @@ _ALIKE, _FAILING, _RETRIED, _SNOWBALL, _FAST = 0.9, 0.7, 0.5, 0.15, 0.15
 
 def weight(evidence: Evidence, usual: Usual) -> float:
     """All evidence together, from 0 to 1: kinds add up as independent witnesses do."""
-    failing = _ramp(evidence.failed_tools, 0.3, 0.8) * (1.0 if evidence.growth >= GROWN else 0.5)
+    failing = _ramp(evidence.failed_tools, 0.5, 0.9) * (1.0 if evidence.growth >= GROWN else 0.5)
     faster = evidence.rate / usual.rate if usual.rate > 0 else 0.0
     doubts = (
         1.0 - _ALIKE * _ramp(evidence.alike, 0.3, 0.8),
