@@ -21,9 +21,11 @@ from wfb_core.budget import (
     ENFORCE,
     EXISTS,
     FAIL,
+    FLAG,
     IGNORE,
     IN,
     NOT_IN,
+    OFF,
     PRICE_AS,
     READ_ON,
     REFUSE,
@@ -38,6 +40,7 @@ from wfb_core.budget import (
     Budget,
     LabelRule,
     Limit,
+    Loops,
     Notify,
     Rung,
     Selector,
@@ -86,10 +89,8 @@ class NotYet:
     instead: str
 
 
-NOT_YET: dict[str, NotYet] = {
-    "loops": NotYet("the guard against loops", 'only action: "Off" is available'),
-}
-"""What is refused rather than silently ignored. To make one available, delete its row."""
+NOT_YET: dict[str, NotYet] = {}
+"""What is refused rather than silently ignored, by feature: nothing at present."""
 
 ALL = frozenset(NOT_YET)
 
@@ -111,6 +112,11 @@ _OBJECT_META = (
 )
 
 _DEFAULTS = Budget("", "", {}, ())
+
+LONGEST_COOLDOWN = 86_400.0
+_LOOP_WORDS = {"Warn": FLAG, "None": OFF}
+"""Other words for an action: of the ladder, and for those who write YAML without quotes."""
+_LOOP_ACTIONS = 'choose Flag, Slow, Refuse or "Off"'
 
 
 def parse_budget(document: object, available: Collection[str] = ()) -> Budget:
@@ -183,7 +189,6 @@ class _Reading:
         on_exhausted, trickle = self.on_exhausted(spec)
         output_bound = spec.take("outputBound", choice(CLAMP, STRICT, ADAPTIVE), _DEFAULTS.output_bound)
         allowed, denied, hosted_tools = self.models(spec)
-        self.loops(spec)
         budget = Budget(
             namespace=namespace,
             name=name,
@@ -205,6 +210,7 @@ class _Reading:
             on_disconnect=spec.take("onDisconnect", choice(AUTO, READ_ON, CLOSE), _DEFAULTS.on_disconnect),
             refusal_status=spec.take("refusalStatus", _refusal_status, _DEFAULTS.refusal_status),
             suspend=spec.take("suspend", boolean, _DEFAULTS.suspend),
+            loops=self.loops(spec),
             match_rules=selector.rules,
             namespace_selector=namespaces,
         )
@@ -438,17 +444,22 @@ class _Reading:
         section.close()
         return allowed or (), denied or (), hosted_tools
 
-    def loops(self, spec: Section) -> None:
-        """The guard against loops: only that it is off can be said."""
+    def loops(self, spec: Section) -> Loops:
+        """The guard against runs that go round in circles."""
         section = spec.section("loops")
         if section is None or not section.sound:
-            return
-        if section.given.get("action") in ("Off", "None", False):  # a bare Off is false to YAML: the reader says so
-            section.take("action", choice("Off", "None"), "")
-            section.take("costMultiple", number(1, 1_000_000, "a multiple"), 0.0)
-            section.close()
-        else:
-            self.not_yet("loops", spec, "loops")
+            return _DEFAULTS.loops
+        stated = _DEFAULTS.loops
+        action = section.take("action", choice(FLAG, SLOW, REFUSE, OFF, *_LOOP_WORDS), "", _LOOP_ACTIONS)
+        multiple = section.take("costMultiple", number(1, 1_000_000, "a multiple"), stated.cost_multiple)
+        runs = section.take("minimumRuns", whole(5, 200), stated.minimum_runs)
+        cooldown = section.take("cooldown", duration, stated.cooldown)
+        if cooldown > LONGEST_COOLDOWN:
+            section.refuse(f"{shown(section.given.get('cooldown'))} is too long: give at most 24h", "cooldown")
+        usual = section.take("usualRunUSD", _rate, stated.usual_run)
+        excepted = section.texts("exceptWorkflows", MOST_PATTERNS, 63)
+        section.close()
+        return Loops(_LOOP_WORDS.get(action, action) or OFF, multiple, runs, cooldown, usual, excepted or ())
 
 
 _model = partial(text, most=LONGEST_MODEL)

@@ -112,6 +112,24 @@ class Dispatch:
 
 
 @dataclass(frozen=True, slots=True)
+class RunFigures:
+    """What the guard against loops compares a run with; amounts in nano-USD."""
+
+    unit: str
+    """The run, or the hour, as wfb_core.loops.unit_of names it."""
+    own: int = 0
+    """What this pod spent in it."""
+    others: int = 0
+    """What its other pods spent in it."""
+    median: int = 0
+    """What the workflow's runs usually cost; 0 where none is known."""
+    sample: int = 0
+    """How many runs that was learned from."""
+    rate: int = 0
+    """Their median rate, a minute."""
+
+
+@dataclass(frozen=True, slots=True)
 class Response:
     """What the ledger answers."""
 
@@ -123,6 +141,8 @@ class Response:
     """The version of the scope now; another than the sidecar's means: fetch it."""
     now: float
     """The ledger's clock."""
+    loops: RunFigures | None = None
+    """For the guard against loops; None where no budget of the pod has one, or the ledger knows of none."""
 
 
 # ---------------------------------------------------------------- writing
@@ -202,8 +222,19 @@ def encode_response(response: Response) -> bytes:
             "applied": response.applied,
             "scope": response.scope,
             "now": response.now,
+            **({} if response.loops is None else {"loops": run_figures_document(response.loops)}),
         }
     )
+
+
+def run_figures_document(figures: RunFigures) -> dict[str, Any]:
+    """Run figures as JSON carries them."""
+    return {name: getattr(figures, name) for name in RunFigures.__slots__}
+
+
+def parse_run_figures(document: Any, place: str = "loops") -> RunFigures | None:
+    """The same read; None for None; raises ValueError that names the field."""
+    return None if document is None else _run_figures(_Fields(document, place))
 
 
 # ---------------------------------------------------------------- reading
@@ -225,6 +256,18 @@ def decode_response(body: bytes) -> Response:
         applied=top.whole("applied"),
         scope=top.whole("scope"),
         now=top.moment("now"),
+        loops=parse_run_figures(top.value.get("loops")),
+    )
+
+
+def _run_figures(figures: "_Fields") -> RunFigures:
+    return RunFigures(
+        unit=figures.text("unit", ID_LONGEST + 64),
+        own=figures.whole("own", most=MONEY_MOST),
+        others=figures.whole("others", most=MONEY_MOST),
+        median=figures.whole("median", most=MONEY_MOST),
+        sample=figures.whole("sample"),
+        rate=figures.whole("rate", most=MONEY_MOST),
     )
 
 

@@ -4,6 +4,7 @@
 may change it, and answers None or a refusal; the first refusal is the one that is told.
 """
 
+import asyncio
 import itertools
 import logging
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from wfb_core.call import CallFacts
 from wfb_core.decide import Refusal, decide, priced_as
 from wfb_core.dialects import DIALECTS, Dialect, NotUnderstood, serialise
 from wfb_core.hosts import HostRow, Route
+from wfb_core.loops import retry_count
 from wfb_core.price import ModelPrice
 from wfb_core.settle import FAILED, STATED
 from wfb_sidecar.body_gate import LARGEST
@@ -22,6 +24,7 @@ from wfb_sidecar.call import Call
 from wfb_sidecar.clock import LedgerClock
 from wfb_sidecar.downgrading import Downgrading, Request
 from wfb_sidecar.holding import Holding
+from wfb_sidecar.loop_watch import LoopWatch
 from wfb_sidecar.metrics import Metrics
 from wfb_sidecar.providers import refusal_dialect
 from wfb_sidecar.scope import Scope
@@ -78,6 +81,7 @@ class Admission:
         downgrading: Downgrading,
         holding: Holding,
         settling: Settling,
+        loops: LoopWatch,
         metrics: Metrics,
     ) -> None:
         self._clock = clock
@@ -87,6 +91,7 @@ class Admission:
         self._downgrading = downgrading
         self._holding = holding
         self._settling = settling
+        self._loops = loops
         self._metrics = metrics
         self._ids = itertools.count(1)
 
@@ -108,6 +113,7 @@ class Admission:
             if facts.polls is not None:
                 return Admitted(self._poll(provider, dialect, facts), body)
             draft = self._draft(provider, dialect, facts, Request(method, path, headers, document), row)
+            draft.call.retry = retry_count(headers)
             if (refused := await self._decided(draft)) is not None:
                 return refused
             try:
@@ -170,6 +176,8 @@ class Admission:
         """The steps in their order: what no money can allow comes before what money decides."""
         if (refusal := self._judge(draft)) is not None:
             return refusal
+        if (refusal := await self._loops.judge(draft.scope, draft.call, draft.request.document)) is not None:
+            return refusal
         self._downgrade(draft)
         self._prepare(draft)
         return await self._hold(draft)
@@ -179,11 +187,16 @@ class Admission:
         call = draft.call
         try:
             refusal = await self._decide(draft)
+        except asyncio.CancelledError:
+            self._loops.settled(call, 0, made=False)  # its client left while it waited
+            raise
         except Exception:
+            self._loops.settled(call, 0, made=False)
             if self._settling.holds(call):
                 self._settling.finish(call, FAILED)  # held, and it will not go
             raise
         if refusal is not None:
+            self._loops.settled(call, 0, made=False)
             entry = replace(call.entry, evidence=self._holding.evidence(draft.scope, call, refusal))
             return self._books.refuse(call.dialect, refusal, entry)
         self._settling.begin(call)

@@ -8,6 +8,7 @@ from wfb_core.call import CallFacts
 from wfb_core.dialects import AnswerReader, Dialect
 from wfb_core.downgrade import Wanted
 from wfb_core.hosts import HostRow
+from wfb_core.loops import Seen
 from wfb_core.price import ModelPrice, Rates
 from wfb_sidecar.books import Entry
 
@@ -51,6 +52,10 @@ class Call:
     """The host it goes to; None over a socket."""
     priced_by: str = ""
     """Whose price it is, if not the snapshot's: a budget may state one."""
+    retry: int = 0
+    """Attempts of the SDK before this one, as its headers tell."""
+    loop: "Seen | None" = None
+    """What the guard against loops keeps of it, where there is one."""
     asks_after: "Call | None" = None
     """For a poll: the call whose result it reads."""
 

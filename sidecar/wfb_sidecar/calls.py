@@ -6,6 +6,7 @@ from wfb_sidecar.books import Books
 from wfb_sidecar.clock import LedgerClock
 from wfb_sidecar.downgrading import Downgrading
 from wfb_sidecar.holding import Holding
+from wfb_sidecar.loop_watch import LoopWatch
 from wfb_sidecar.marks import Marks
 from wfb_sidecar.metrics import Metrics
 from wfb_sidecar.settling import Settling
@@ -16,12 +17,16 @@ from wfb_sidecar.till import Till
 class Calls:
     """All calls of this sidecar: what is known to decide them by, who decides, and who settles."""
 
-    def __init__(self, clock: LedgerClock, till: Till, metrics: Metrics) -> None:
+    def __init__(self, clock: LedgerClock, till: Till, metrics: Metrics, pod: str = "") -> None:
+        """``pod`` is what the holder's name begins with."""
         expectations = Expectations()
         books = Books(clock, till, metrics)
         self.terms = Terms(clock)
-        self.settling = Settling(clock, self.terms, till, books, expectations, metrics)
+        self.loops = LoopWatch(clock, books, expectations, metrics, pod)
+        self.settling = Settling(clock, self.terms, till, books, expectations, self.loops, metrics)
         downgrading = Downgrading(clock, self.terms, books, expectations)
         self.holding = holding = Holding(clock, till, books, expectations, self.terms)
-        self.admission = Admission(clock, self.terms, till, books, downgrading, holding, self.settling, metrics)
+        self.admission = Admission(
+            clock, self.terms, till, books, downgrading, holding, self.settling, self.loops, metrics
+        )
         self.marks = Marks(clock, self.terms, till, downgrading)

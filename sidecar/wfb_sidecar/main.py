@@ -20,7 +20,7 @@ import uvloop
 from wfb_core.grants import Wallet
 from wfb_core.price import PriceBook
 from wfb_core.windows import is_shadow
-from wfb_core.wire import UsageRow
+from wfb_core.wire import RunFigures, UsageRow
 from wfb_sidecar.authority import open_authority
 from wfb_sidecar.body_gate import BodyGate
 from wfb_sidecar.calls import Calls
@@ -73,7 +73,8 @@ class Sidecar:
         self.link = LedgerLink(config.ledger_url, config.token_file, config.ledger_ca)
         self.outbox = Outbox(os.path.join(config.state_dir, "journal"))
         self.till = Till(self._open_wallet(), self.clock, self.link, self.outbox)
-        self.calls = Calls(self.clock, self.till, self.metrics)
+        self.calls = Calls(self.clock, self.till, self.metrics, config.holder_prefix)
+        self.till.on_figures = self.calls.loops.hear
         self.watch = ScopeWatch(self.link, self._on_scope, self.clock.hear, self.clock.now)
         self.house = House(
             options=make_options(),
@@ -191,7 +192,10 @@ class Sidecar:
         await self.stop()
         return 0
 
-    def _on_scope(self, scope: Scope, prices: PriceBook, rooms: dict[str, tuple[int, int]]) -> None:
+    def _on_scope(
+        self, scope: Scope, prices: PriceBook, rooms: dict[str, tuple[int, int]], loops: RunFigures | None
+    ) -> None:
+        self.calls.loops.hear(loops)
         self.calls.terms.hear(scope, prices)
         self.till.scope, self.till.scope_version = scope, scope.version
         for window, (left, room) in rooms.items():

@@ -59,6 +59,12 @@ class Metrics:
             ["provider"],
             registry=r,
         )
+        self.loop_calls = Counter(
+            "wfb_loops_calls",
+            "Calls that the guard against loops flagged, slowed down, refused, or let through to try.",
+            ["what"],
+            registry=r,
+        )
         self.in_flight = Gauge("wfb_sidecar_calls_in_flight", "Calls that hold money now.", registry=r)
         self.waiting = Gauge("wfb_sidecar_calls_waiting", "Calls that wait for money.", registry=r)
         self.ledger_silent = Gauge("wfb_sidecar_ledger_silent", "1 while no ledger answers.", registry=r)

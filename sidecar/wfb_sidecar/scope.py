@@ -8,6 +8,8 @@ from wfb_core.budget import ALLOW, DOWNGRADE, REPORT, RUN, Budget, Limit
 from wfb_core.document import parse_budget
 from wfb_core.windows import real_id, shadow_id, window_at
 
+WORKFLOW_LABEL = "aifinops.dev/workflow"
+
 
 @dataclass(frozen=True, slots=True)
 class OpenWindow:
@@ -40,6 +42,7 @@ class Scope:
             rung.action == DOWNGRADE for b in budgets for limit in b.limits for rung in b.ladder_of(limit)
         )
         """Whether any rung asks other models."""
+        self.workflow = self.labels.get(WORKFLOW_LABEL, "")
         self._kept: tuple[OpenWindow, ...] = ()
         self._kept_ids: tuple[str, ...] = ()
         self._kept_from, self._kept_until = float("inf"), float("-inf")

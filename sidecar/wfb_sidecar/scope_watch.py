@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from wfb_core.price import PriceBook
+from wfb_core.wire import RunFigures, parse_run_figures
 from wfb_sidecar.ledger_link import LedgerLink, LedgerLinkError
 from wfb_sidecar.scope import Scope
 
@@ -21,7 +22,7 @@ class ScopeWatch:
     def __init__(
         self,
         link: LedgerLink,
-        on_scope: Callable[[Scope, PriceBook, dict[str, tuple[int, int]]], None],
+        on_scope: Callable[[Scope, PriceBook, dict[str, tuple[int, int]], RunFigures | None], None],
         wall: Callable[[float, float, float], None],
         now: Callable[[], float],
     ) -> None:
@@ -62,7 +63,7 @@ class ScopeWatch:
                 raise ValueError("the price snapshot does not have the hash that the scope names")
             self._prices = (scope.prices, PriceBook.from_snapshot(snapshot))
         rooms = {w: (int(r["left"]), int(r["room"])) for w, r in answer.get("windows", {}).items()}
-        self._on_scope(scope, self._prices[1], rooms)
+        self._on_scope(scope, self._prices[1], rooms, parse_run_figures(answer.get("loops")))
         self.version = scope.version
 
     def _failed(self, text: str) -> None:

@@ -23,6 +23,7 @@ from wfb_core.settle import (
 from wfb_sidecar.books import Books
 from wfb_sidecar.call import Call
 from wfb_sidecar.clock import LedgerClock
+from wfb_sidecar.loop_watch import LoopWatch
 from wfb_sidecar.metrics import Metrics
 from wfb_sidecar.pending import Pending
 from wfb_sidecar.terms import Terms
@@ -43,6 +44,7 @@ class Settling:
         till: Till,
         books: Books,
         expectations: Expectations,
+        loops: LoopWatch,
         metrics: Metrics,
     ) -> None:
         self._clock = clock
@@ -50,6 +52,7 @@ class Settling:
         self._till = till
         self._books = books
         self._expectations = expectations
+        self._loops = loops
         self._metrics = metrics
         self._pending = Pending()
         self.in_flight: dict[int, Call] = {}
@@ -72,6 +75,7 @@ class Settling:
             call.settled = True
             self.in_flight.pop(call.id, None)
             self._till.settle(call.id, 0)
+            self._loops.settled(call, 0, made=False)
 
     def abandon(self) -> None:
         """Settles what is still in flight at shutdown, when its grace is over."""
@@ -175,6 +179,7 @@ class Settling:
         served = (answer.served_model if answer else None) or (call.facts.model if call.downgraded else "")
         if call.facts.deployment and served:
             self._terms.seen_serving(call.provider, call.facts.model, call.row, served)
+        self._loops.settled(call, settlement.cost, failed=ending == FAILED)
         if call.rates is None:
             self._books.book(call.entry, "unpriced", calls=1, served=served, usage=settlement.usage)
             return

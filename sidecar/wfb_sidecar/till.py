@@ -8,7 +8,7 @@ from collections.abc import Callable
 from wfb_core.grants import PENDING, TIMEOUT, Wallet
 from wfb_core.standing import Standing
 from wfb_core.windows import shadow_id
-from wfb_core.wire import Dispatch
+from wfb_core.wire import Dispatch, RunFigures
 from wfb_sidecar.clock import LedgerClock
 from wfb_sidecar.ledger_link import LedgerLink, LedgerLinkError
 from wfb_sidecar.outbox import Outbox
@@ -39,6 +39,7 @@ class Till:
         self.scope: Scope | None = None
         self.scope_version = 0
         self.on_newer_scope: Callable[[], None] = lambda: None
+        self.on_figures: Callable[[RunFigures | None], None] = lambda _: None
         self.reports = 0
         self.report_errors = 0
         self.flagged = 0
@@ -171,6 +172,7 @@ class Till:
         received = self._clock.now()
         self._clock.hear(response.now, sent, received)
         self.outbox.answered(response.applied)
+        self.on_figures(response.loops)
         if response.reply is not None:
             self.wallet.on_reply(self._clock.now(), response.reply)
         if response.scope != self.scope_version:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wfb_core.budget import DOWNGRADE, SLOW, WARN, Budget, LabelRule, Limit, Notify, Rung, Selector, Unpriced
-from wfb_core.document import ALL, NOT_YET, BudgetErrors, FieldError, parse_budget
+from wfb_core.budget import DOWNGRADE, SLOW, WARN, Budget, LabelRule, Limit, Loops, Notify, Rung, Selector, Unpriced
+from wfb_core.document import ALL, BudgetErrors, FieldError, parse_budget
 from wfb_core.fields import dotted
 from wfb_core.selectors import label_key, label_value, model_allowed
 
@@ -100,7 +100,7 @@ FULL = document(
     outputBound="Adaptive",
     unpricedModels={"action": "PriceAs", "usdPerMillionInput": "5", "usdPerMillionOutput": "25"},
     models={"allowed": ["gpt-*", "claude-*"], "denied": [], "hostedTools": "Refuse"},
-    loops={"action": "Off", "costMultiple": 10},
+    loops={"action": "Refuse", "costMultiple": 4},
     waitSeconds=12,
     maxDelaySeconds=0.5,
     onDisconnect="Close",
@@ -133,6 +133,7 @@ def test_a_full_document():
         failure_policy="Ignore",
         output_bound="Adaptive",
         unpriced=Unpriced("PriceAs", 5 * USD, 25 * USD),
+        loops=Loops("Refuse", 4.0),
         models_allowed=("gpt-*", "claude-*"),
         models_denied=(),
         hosted_tools="Refuse",
@@ -407,6 +408,10 @@ SPEC = [  # fields of the spec, place below spec, part of the message
     ({"models": {"denied": ["m"] * 65}}, "models.denied", "at most 64"),
     ({"loops": {"action": False}}, "loops.action", "how YAML reads a bare Off: quote it"),
     ({"loops": {"action": "Off", "costMultiple": "10"}}, "loops.costMultiple", "'10' is not a number"),
+    ({"loops": {}}, "loops.action", 'choose Flag, Slow, Refuse or "Off"'),
+    ({"loops": {"action": "Flag", "minimumRuns": 1}}, "loops.minimumRuns", "write a whole number from 5 to 200"),
+    ({"loops": {"action": "Flag", "cooldown": "25h"}}, "loops.cooldown", "'25h' is too long: give at most 24h"),
+    ({"loops": {"action": "Flag", "usualRunUSD": "0.00"}}, "loops.usualRunUSD", "'0.00' is nothing"),
     ({"waitSeconds": "30"}, "waitSeconds", "write seconds from 0 to 600, without quotes"),
     ({"waitSeconds": -1}, "waitSeconds", "-1 is out of range"),
     ({"waitSeconds": 601}, "waitSeconds", "601 is out of range"),
@@ -456,19 +461,6 @@ def test_slow_needs_an_end(window):
 
 
 PAIR = {"from": "claude-opus-*", "to": "claude-haiku-4-5"}
-UNAVAILABLE = {  # each row of NOT_YET: fields of the spec that ask for it, place
-    "loops": ({"loops": {"action": "Slow", "costMultiple": 10}}, "loops"),
-}
-
-
-@pytest.mark.parametrize("feature", NOT_YET)
-def test_what_is_not_available_is_not_silently_ignored(feature):
-    """A field that nothing acts on yet is refused by name, with what to do without it, and nothing else is wrong."""
-    change, place = UNAVAILABLE[feature]
-    doc = document(**change)
-    row = NOT_YET[feature]
-    message = f"{row.what} is not available in this version; remove it ({row.instead})"
-    assert mistakes(doc) == {f"spec.{place}": message}
 
 
 DOWNGRADES = [
@@ -566,6 +558,29 @@ def test_throttle_needs_its_trickle():
 def test_exhausted_may_allow():
     """``Allow`` goes on beyond the limit, stated with nothing else."""
     assert parse_budget(document(onExhausted={"action": "Allow"})).on_exhausted == "Allow"
+
+
+LOOPS = {
+    "the least that can be said": ({"action": "Slow"}, Loops("Slow")),
+    "the ladder's word": ({"action": "Warn"}, Loops("Flag")),
+    "everything": (
+        {
+            "action": "Refuse",
+            "costMultiple": 4.5,
+            "minimumRuns": 5,
+            "cooldown": "1h",
+            "usualRunUSD": "0.40",
+            "exceptWorkflows": ["nightly"],
+        },
+        Loops("Refuse", 4.5, 5, 3600.0, 400_000_000, ("nightly",)),
+    ),
+}
+
+
+@pytest.mark.parametrize(("section", "loops"), LOOPS.values(), ids=LOOPS)
+def test_a_guard_against_loops(section, loops):
+    """What is left out has the defaults that the schema states."""
+    assert parse_budget(document(loops=section)).loops == loops
 
 
 @pytest.mark.parametrize("action", ["Off", "None"])

@@ -76,7 +76,16 @@ FIELDS = {
         {"usdPerMillionInput": USD, "usdPerMillionOutput": USD},
     ),
     "models": mapping({}, {"allowed": st.lists(PATTERN, max_size=2), "denied": st.lists(PATTERN, max_size=2)}),
-    "loops": mapping({"action": st.sampled_from(["Off", "None", "Slow", "Warn"])}, {"costMultiple": st.floats(0, 2e6)}),
+    "loops": mapping(
+        {"action": st.sampled_from(["Off", "None", "Slow", "Warn", "Flag", "Refuse"])},
+        {
+            "costMultiple": st.floats(0, 2e6),
+            "minimumRuns": st.integers(4, 201),
+            "cooldown": st.sampled_from(["5m", "24h", "25h", "0s", "1h30m"]),
+            "usualRunUSD": USD,
+            "exceptWorkflows": st.lists(PATTERN, max_size=2),
+        },
+    ),
     "waitSeconds": st.integers(-1, 601) | st.floats(0, 600),
     "maxDelaySeconds": st.integers(-1, 601),
     "onDisconnect": st.sampled_from(["Auto", "ReadOn", "Close"]),

@@ -175,11 +175,11 @@ class Bench:
             until(lambda s=sidecar: s.parts.watch.version >= version, "the sidecar hearing of the budget")
 
     def ask(self, method: str, path: str, **arguments: Any) -> Any:
-        """One request with the controller's token."""
+        """One request with the controller's token, or with another `token`."""
         return self.loop.run(self._ask(method, path, **arguments))
 
-    async def _ask(self, method: str, path: str, **arguments: Any) -> Any:
-        headers = {"authorization": f"Bearer {ADMIN}"}
+    async def _ask(self, method: str, path: str, token: str = ADMIN, **arguments: Any) -> Any:
+        headers = {"authorization": f"Bearer {token}"}
         async with (
             aiohttp.ClientSession() as session,
             session.request(method, self.ledger_url + path, headers=headers, **arguments) as answer,

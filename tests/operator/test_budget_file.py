@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from wfb_core.document import ALL, parse_budget
+from wfb_core.document import parse_budget
 from wfb_operator.cli.budget_file import MOST_BYTES, BudgetFileError, load
 
 GOOD = """\
@@ -124,14 +124,6 @@ def test_a_byte_order_mark_is_no_mistake(write):
     """Editors on Windows begin files with a mark and end lines with two characters; neither matters."""
     (found,) = load(write(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode()))
     assert found.line == 2
-
-
-def test_what_is_not_available_yet(write):
-    """What this version does not act on is refused at its line, and taken where the caller says so."""
-    path = write(GOOD + "  loops: {action: Slow}\n")
-    (line,) = refused(path)
-    assert line.startswith("budget.yaml:18: spec.loops: the guard against loops is not available in this version")
-    assert load(path, ALL)[0].budget.name
 
 
 def test_every_mistake_at_once(write):

@@ -67,17 +67,20 @@ class LoopGuard:
         self._told: dict[str, str] = {}
 
     # -- what is known
-    def hear(self, unit: str, usual: Usual | None, others: int) -> None:
-        """What the ledger says of the workflow's runs, and of this one's other pods."""
+    def hear(self, unit: str, usual: Usual | None, others: int, own: int = 0) -> None:
+        """What the ledger says of the workflow's runs, of this one's other pods, and of this pod's own part so far.
+
+        The books know of money that was spent before this process, or while no budget had a guard.
+        """
         self.usual = usual
         if unit == self.unit:
-            self.others = others
+            self.others, self.own = others, max(self.own, own)
 
-    def begin(self, unit: str, own: int = 0) -> None:
+    def begin(self, unit: str) -> None:
         """The unit that calls belong to from now on; what is open stays so, and what is closed begins anew."""
         if unit == self.unit:
             return
-        self.unit, self.own, self.others = unit, own, 0
+        self.unit, self.own, self.others = unit, 0, 0
         self._breakers = {key: b for key, b in self._breakers.items() if b.state != CLOSED}
         self._told = {key: stage for key, stage in self._told.items() if key in self._breakers}
 
@@ -139,14 +142,22 @@ class LoopGuard:
         self._open += seen.cost
         return seen
 
-    def settle(self, seen: Seen, cost: int, *, failed: bool = False) -> tuple[Sighting, ...]:
-        """What the call cost, once; returns which runs go on after having been stopped."""
+    def settle(self, seen: Seen, cost: int, *, failed: bool = False, made: bool = True) -> tuple[Sighting, ...]:
+        """What the call cost, once; returns which runs go on after having been stopped.
+
+        One that was not ``made`` after all, for want of money or because its client left, shows nothing.
+        """
         if seen.settled:
             return ()
         self._open -= max(seen.asked.expected, 0)
         seen.settled, seen.cost, seen.failed = True, cost, failed
         if seen.unit == self.unit:
             self.own += cost
+        if not made:
+            for key in seen.probes:
+                if key in self._breakers:
+                    self._breakers[key].probing = False
+            return ()
         recovered = [key for key in seen.probes if self._tried(key, good=not (failed or seen.bad))]
         if recovered:
             self._recent.forget()

@@ -30,6 +30,17 @@ def stage_event(change: Mapping[str, Any], document: Mapping[str, Any]) -> dict[
     return _event(document, kind, reason, message, identity, change["at"])
 
 
+def loop_event(sighting: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    """The Event for a run that a guard against loops saw reach a stage: one for a run, a budget and a stage."""
+    unit = f"{sighting['namespace']}/{sighting['workflow']}|{sighting['unit']}"
+    identity = f"{document['metadata']['uid']}|loop|{unit}|{sighting['stage']}"
+    kind = "Normal" if sighting["stage"] == "Recovered" else "Warning"
+    _, _, name = sighting["unit"].partition("/")
+    whose = f"run {name}" if sighting["unit"].startswith("run/") else f"pod {name.partition('/')[2].strip('/')}"
+    message = f"{sighting['workflow'] or 'no workflow'}, {whose}: {sighting['message']}"
+    return _event(document, kind, sighting["reason"], message, identity, sighting["at"])
+
+
 def trouble_event(document: Mapping[str, Any], reason: str, message: str, identity: str, at: float) -> dict[str, Any]:
     """The Event for something that its owner should mend; one for each identity, however often it is told."""
     return _event(document, "Warning", reason, message, f"{document['metadata']['uid']}|{identity}", at)

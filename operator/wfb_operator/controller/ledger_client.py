@@ -72,6 +72,10 @@ class LedgerClient:
         mark = {"window": window, "at_percent": at_percent, "delivered": delivered, "done": done}
         await self._call("POST", "/v1/notices", json.dumps(mark).encode())
 
+    async def loops(self, most: int = 1000) -> list[dict[str, Any]]:
+        """The newest sightings of loops, the newest first."""
+        return list((await self._call("GET", f"/v1/loops?limit={most}"))["loops"])
+
     async def usage(self, by: Sequence[str], since: float) -> list[dict[str, Any]]:
         """Usage since a moment, summed by dimensions."""
         return list((await self._call("GET", f"/v1/usage?by={','.join(by)}&since={int(since)}"))["usage"])

@@ -12,7 +12,7 @@ from wfb_operator.controller.cluster import Cluster, ClusterError
 from wfb_operator.controller.counted import USAGE_BY, counted
 from wfb_operator.controller.coverage import Coverage, survey
 from wfb_operator.controller.documents import Plan, plan
-from wfb_operator.controller.events import RECENT_SECONDS, stage_event
+from wfb_operator.controller.events import RECENT_SECONDS, loop_event, stage_event
 from wfb_operator.controller.ledger_client import LedgerAwayError, LedgerClient, LedgerRefusedError
 from wfb_operator.controller.metrics import Metrics
 from wfb_operator.controller.pace import Pace
@@ -146,26 +146,29 @@ class Reconciler:
             summary = await self._ledger.summary(wall)
             if memory.usage is None or now - memory.usage_at >= USAGE_SECONDS:
                 memory.usage, memory.usage_at = await self._ledger.usage(USAGE_BY, wall - USAGE_BACK), now
-            changes = await self._ledger.stages()
+            changes, loops = await self._ledger.stages(), await self._ledger.loops()
         except (LedgerAwayError, LedgerRefusedError) as error:
             self._metrics.ledger_failures.inc()
             log.debug("the ledger is away: %s", error)
             memory.in_force = None
             return None
-        await self._tell(changes, wall)
+        await self._tell(changes, loops, wall)
         parsed = _parsed(planned.standings)
         return counted(parsed, summary["budgets"], memory.usage, self.world.namespace_labels)
 
-    async def _tell(self, changes: list[dict[str, Any]], wall: float) -> None:
-        """An Event for every stage change that is new."""
-        recent = {f"{c['window']}|{c['to_stage']}|{c['at']}": c for c in changes if wall - c["at"] < RECENT_SECONDS}
+    async def _tell(self, changes: list[dict[str, Any]], loops: list[dict[str, Any]], wall: float) -> None:
+        """An Event for every stage change and every loop that is new."""
+        found: list[tuple[str, Callable[[Any, Any], dict[str, Any]], dict[str, Any]]]
+        found = [(f"{c['window']}|{c['to_stage']}|{c['at']}", stage_event, c) for c in changes]
+        found += [(f"loop|{s['budget']}|{s['unit']}|{s['stage']}|{s['at']}", loop_event, s) for s in loops]
+        recent = {name: (make, seen) for name, make, seen in found if wall - seen["at"] < RECENT_SECONDS}
         told = set(self._memory.told & recent.keys())
-        for name, change in recent.items():
-            document = self.world.budgets.get(change["budget"])
+        for name, (make, seen) in recent.items():
+            document = self.world.budgets.get(seen["budget"])
             if name in told or document is None:
                 continue
             try:
-                await asyncio.to_thread(self._cluster.create_event, stage_event(change, document))
+                await asyncio.to_thread(self._cluster.create_event, make(seen, document))
             except ClusterError as error:
                 self._metrics.api_failures.labels("event").inc()
                 log.warning("an Event is not written, and tried again: %s", error)

@@ -54,6 +54,12 @@ class Metrics:
         self.denied = Counter(
             "wfb_ledger_denied", "Requests without the right to them.", ["status"], registry=self.registry
         )
+        self.loops = Counter(
+            "wfb_loops_sightings",
+            "Runs that a guard against loops flagged, slowed down, refused or let go on; once per run and stage.",
+            ["budget", "stage"],
+            registry=self.registry,
+        )
         self.registry.register(_Gauges(service))
         self._by_result = {name: self.reports.labels(name) for name in ("taken", "repeated", "flagged")}
 
@@ -63,6 +69,8 @@ class Metrics:
         self._by_result[result].inc()
         if taken.flagged:
             self.flagged.inc()
+        for budget, stage in taken.sightings:
+            self.loops.labels(budget, stage).inc()
         for reason in taken.refused:
             self.refused_windows.labels(reason).inc()
 

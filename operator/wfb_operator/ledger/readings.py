@@ -68,6 +68,11 @@ class Readings:
         rows = await self._store.runs(min(whole(query, "limit", 100), ROWS_MOST), namespace=namespace)
         return {"runs": [in_dollars(row) for row in rows]}
 
+    async def loops(self, query: Query, namespace: str) -> dict[str, Any]:
+        """The newest sightings of loops."""
+        rows = await self._store.sightings(min(whole(query, "limit", 1000), ROWS_MOST), namespace=namespace)
+        return {"loops": [in_dollars(row) for row in rows]}
+
 
 def whole(query: Query, name: str, default: int) -> int:
     """A whole number of a query; raises ValueError that names it."""

@@ -20,6 +20,8 @@ class Taken:
     flagged: bool
     refused: tuple[str, ...]
     """Why windows were left out; for metrics."""
+    sightings: tuple[tuple[str, str], ...] = ()
+    """(budget, stage) of loops that were not told of before; for metrics."""
 
 
 def wanted_by(memory: Memory, identity: Identity, report: Report, now: float, wanted: Wanted) -> None:
@@ -46,8 +48,8 @@ def take_report(memory: Memory, identity: Identity, dispatch: Dispatch, now: flo
     flagged_before = who.flagged if who else 0
     reply = memory.grants.report(now, asked)
     flagged = memory.grants.holders[report.holder].flagged > flagged_before
-    applied = _take_batches(memory, identity, report.holder, dispatch.batches, writes)
-    return Taken(reply, applied, flagged, tuple(refused.values()))
+    applied, sightings = _take_batches(memory, identity, report.holder, dispatch.batches, writes)
+    return Taken(reply, applied, flagged, tuple(refused.values()), tuple(sightings))
 
 
 def _named(report: Report) -> set[str]:
@@ -101,9 +103,12 @@ def _without(memory: Memory, report: Report, refused: set[str]) -> Report:
 
 
 # ---------------------------------------------------------------- usage
-def _take_batches(memory: Memory, identity: Identity, holder: str, batches: tuple[Batch, ...], writes: Writes) -> int:
-    """Book the batches above the last one; returns the highest that is booked."""
+def _take_batches(
+    memory: Memory, identity: Identity, holder: str, batches: tuple[Batch, ...], writes: Writes
+) -> tuple[int, list[tuple[str, str]]]:
+    """Book the batches above the last one; returns the highest that is booked, and new sightings of loops."""
     applied = memory.applied.get(holder, 0)
+    sightings = []
     for batch in sorted(batches, key=lambda batch: batch.number):
         if batch.number <= applied:
             continue
@@ -113,6 +118,8 @@ def _take_batches(memory: Memory, identity: Identity, holder: str, batches: tupl
             _book(memory, identity, row, writes)
         workflow = identity.label("workflow")
         for d in batch.decisions:
+            if (stage := memory.run_costs.sighted(identity, holder, d, writes)) is not None:
+                sightings.append((d.budget, stage))
             writes.decisions.append(
                 StoredDecision(
                     d.id,
@@ -136,7 +143,7 @@ def _take_batches(memory: Memory, identity: Identity, holder: str, batches: tupl
                     d.details,
                 )
             )
-    return applied
+    return applied, sightings
 
 
 def _book(memory: Memory, identity: Identity, row: UsageRow, writes: Writes) -> None:
@@ -173,6 +180,7 @@ def _book(memory: Memory, identity: Identity, row: UsageRow, writes: Writes) -> 
         run = identity.namespace, workflow, identity.run
         seen, nanos = writes.runs.get(run, (0.0, 0))
         writes.runs[run] = (max(seen, row.minute * 60.0), nanos + row.nanos)
+    memory.run_costs.book(identity, row.minute * 60.0, row.nanos, writes)
     if row.estimated and row.nanos:
         _book_estimate(memory, identity, row, writes)
 

@@ -13,8 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from wfb_core.budget import OFF
 from wfb_core.grants import timing
-from wfb_core.wire import Dispatch, Response
+from wfb_core.wire import Dispatch, Response, RunFigures
 from wfb_operator.ledger.budgets import Budgets
 from wfb_operator.ledger.clock import LedgerClock
 from wfb_operator.ledger.edits import (
@@ -134,13 +135,16 @@ class LedgerService:
             """What the report names and memory lacks."""
             wanted_by(memory, memory.known(identity), dispatch.report, now, wanted)
 
-        def apply(memory: Memory, now: float, writes: Writes) -> tuple[Taken, int, float]:
+        def apply(memory: Memory, now: float, writes: Writes) -> tuple[Taken, int, float, RunFigures | None]:
             """The report's own part of the transaction."""
-            return take_report(memory, memory.known(identity), dispatch, now, writes), memory.scope, now
+            who = memory.known(identity)
+            taken = take_report(memory, who, dispatch, now, writes)
+            guarded = any(entry.budget.loops.action != OFF for entry in memory.reach(who).entries)
+            return taken, memory.scope, now, memory.run_costs.figures(who, now) if guarded else None
 
-        taken, scope, now = await self._change(apply, wants)
+        taken, scope, now, loops = await self._change(apply, wants)
         self.metrics.taken(taken)
-        return Response(taken.reply, taken.applied, scope, max(now, self.clock.now()))
+        return Response(taken.reply, taken.applied, scope, max(now, self.clock.now()), loops)
 
     async def put_budgets(self, budgets: Budgets) -> int:
         """Put a set of budgets in force; returns the scope's version. Raises UnavailableError."""

@@ -9,6 +9,7 @@ from wfb_core.grants import Window
 from wfb_core.money import format_usd
 from wfb_core.stages import percent_used, stage_of
 from wfb_core.windows import WindowAt, is_shadow, shadow_id, window_at, window_of_id
+from wfb_core.wire import run_figures_document
 from wfb_operator.ledger.budgets import granted_limit
 from wfb_operator.ledger.identities import Identity
 from wfb_operator.ledger.memory import Memory
@@ -50,6 +51,7 @@ def scope_of(memory: Memory, identity: Identity, now: float) -> dict[str, Any]:
         "budgets": [entry.document for entry in entries],
         "windows": windows,
         "prices": memory.prices,
+        "loops": run_figures_document(memory.run_costs.figures(identity, now)),
     }
 
 

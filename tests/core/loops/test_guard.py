@@ -118,6 +118,18 @@ def test_what_other_pods_spent_counts():
     assert pod.call().refusal is not None
 
 
+def test_what_the_books_know_of_this_pod_counts():
+    """Money that a container spent before it was restarted; figures older than what is known here change nothing."""
+    pod = Pod()
+    pod.call(cost=50)
+    pod.guard.hear("run/r1", USUAL, 0, 40)
+    assert pod.guard.total == 50
+    pod.guard.hear("run/r1", USUAL, 0, 995)
+    assert pod.guard.total == 995
+    pod.guard.hear("run/r0", USUAL, 7, 10**6)
+    assert pod.guard.total == 995
+
+
 def test_slow_is_the_most_where_the_budget_says_so():
     """Action Slow: calls wait, longer each time and at most maxDelaySeconds, and none is refused."""
     pod = Pod(budget(action="Slow"))
@@ -220,6 +232,17 @@ class TestProbes:
         assert stopped.call().refusal is not None
         stopped.guard.settle(seen, 10)
         assert stopped.call().refusal is None
+
+    def test_a_call_that_was_not_made_shows_nothing(self, stopped):
+        """No money for it, or its client left: the next one is let through in its place, and three are still needed."""
+        stopped.now += COOLDOWN
+        for n in range(5):
+            request = asked(7000 + n)
+            seen = stopped.guard.enter(stopped.now, request, stopped.judge(request))
+            assert seen.probes == ("team/b",)
+            assert stopped.guard.settle(seen, 0, made=False) == ()
+        assert [stopped.call().refusal for _ in range(2)] == [None, None]
+        assert stopped.recovered == ()
 
     def test_an_attempt_that_fails_at_the_provider_is_no_recovery(self, stopped):
         """The provider is down when it is tried: another is let through, and a second failure opens it again."""

@@ -6,6 +6,7 @@ import os
 import ssl
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -18,7 +19,8 @@ from harness.processes import start
 from harness.receiver import SECRET, Receiver
 from harness import until as waiting
 from wfb_core.grants import Claim, Need, Report
-from wfb_core.wire import Batch, Dispatch, UsageRow, encode_dispatch
+from wfb_core.reasons import LOOP_REFUSED, LOOP_SLOWED
+from wfb_core.wire import Batch, DecisionRecord, Dispatch, UsageRow, encode_dispatch
 
 CRDS = Path(__file__).resolve().parents[3] / "crds"
 SYSTEM, BILLING = "wfb-system", "billing"
@@ -146,10 +148,10 @@ class Plane:
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())
 
-    def report(self, token, uid, claims, needs=(), rows=()):
+    def report(self, token, uid, claims, needs=(), rows=(), decisions=()):
         """(status, answer) of one report of a sidecar's."""
         seq = self._seq[uid] = self._seq.get(uid, 0) + 1
-        batches = (Batch(seq, tuple(rows), ()),) if rows else ()
+        batches = (Batch(seq, tuple(rows), tuple(decisions)),) if rows or decisions else ()
         dispatch = Dispatch(Report(f"{uid}/1", 1, seq, claims, tuple(needs)), batches)
         return self.ask("POST", "/v1/report", token, encode_dispatch(dispatch))
 
@@ -291,6 +293,27 @@ def test_a_pod_is_explained_with_the_users_own_rights(plane):
     assert (missing.returncode, missing.stderr) == (2, f"wfb: there is no pod nobody in {BILLING}\n")
 
 
+def test_a_loop_makes_one_event_for_a_run_and_stage(plane):
+    """What a pod's guard saw is on the budget, with its figures; told again and again, it is still one Event."""
+    plane.api.apply([budget("circles", loops={"action": "Refuse"}), pod("circles-1", "circles")])
+    plane.becomes("Ready", "InForce", "circles")
+    token = plane.token("circles", BILLING, "default", pod="circles-1")
+    uid = plane.api.get("pod", "circles-1", "-n", BILLING)["metadata"]["uid"]
+    said = "this run has cost $4.10, 12.3 x the median of 48 runs ($0.33)"
+    for n, reason in enumerate((LOOP_SLOWED, LOOP_REFUSED, LOOP_REFUSED, LOOP_REFUSED)):
+        seen = DecisionRecord(f"d-{n}", time.time(), "finding", reason, said, budget=f"{BILLING}/circles")
+        assert plane.report(token, uid, {}, decisions=[seen])[0] == 200
+
+    def events():
+        """What is told of the budget's loops."""
+        found = plane.api.get("events", "-n", BILLING, "--field-selector=involvedObject.name=circles")["items"]
+        return sorted((e["reason"], e["message"]) for e in found if e["reason"].startswith("Loop"))
+
+    until(lambda: len(events()) >= 2, "an Event for each stage")
+    assert [reason for reason, _ in events()] == [LOOP_REFUSED, LOOP_SLOWED]
+    assert all(message.endswith(said) and message.startswith("circles, ") for _, message in events())
+
+
 def test_who_is_nobody_is_told_so(plane):
     """No token, another audience's, one of no pod, one of a pod that is gone, and another pod's name: each is refused."""
     plane.api.apply([pod("gone-1", "gone"), pod("here-1", "here")])
@@ -307,11 +330,13 @@ def test_who_is_nobody_is_told_so(plane):
 
 
 def test_a_broken_edit_is_said_and_changes_nothing(plane):
-    """What the schema lets through and the ledger cannot do yet shows in Ready; what was in force stays in force."""
+    """What the schema lets through and makes no sense all the same shows in Ready; what was in force stays in force."""
     plane.api.apply(budget("edited"))
     plane.becomes("Ready", "InForce", "edited")
-    plane.api.apply(budget("edited", usd="99.00", outputBound="Adaptive"))
-    assert "what was in force before stays in force" in plane.becomes("Ready", "NotYetAvailable", "edited")
+    circle = [{"from": "a", "to": "b"}, {"from": "b", "to": "a"}]
+    ladder = [{"atPercent": 50, "action": "Downgrade", "models": circle}]
+    plane.api.apply(budget("edited", usd="99.00", ladder=ladder))
+    assert "what was in force before stays in force" in plane.becomes("Ready", "InvalidSpec", "edited")
     assert plane.status("edited")["limitUSD"] == "10.00"
 
 

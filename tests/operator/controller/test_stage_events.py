@@ -3,7 +3,7 @@
 import pytest
 
 from harness.cluster_objects import NOON, budget
-from wfb_operator.controller.events import stage_event
+from wfb_operator.controller.events import loop_event, stage_event
 
 
 def change(to="Slow", *, at=NOON, window="billing/triage|Day|2027-01-15T00:00:00+00:00", spent="171.2"):
@@ -48,3 +48,45 @@ def test_one_change_has_one_name():
     assert stage_event(change(), budget())["metadata"]["name"] == name
     others = [change("Exhausted"), change(at=NOON + 1), change(window="billing/triage|Day|2027-01-16T00:00:00+00:00")]
     assert name not in [stage_event(other, budget())["metadata"]["name"] for other in others]
+
+
+def sighting(stage="Refuse", *, unit="run/r1", at=NOON):
+    """A loop as the ledger tells of it."""
+    return {
+        "namespace": "billing",
+        "workflow": "triage",
+        "unit": unit,
+        "budget": "billing/triage",
+        "stage": stage,
+        "reason": "LoopRecovered" if stage == "Recovered" else "LoopRefused",
+        "message": "this run has cost $4.10, 12.3 x the median of 48 runs ($0.33)",
+        "at": at,
+        "spent_usd": "4.1",
+        "limit_usd": "3.3",
+        "holder": "pod-a/1",
+    }
+
+
+LOOPS_TOLD = {
+    "a run": (sighting(), "Warning", "LoopRefused", "triage, run r1: this run has cost $4.10, 12.3 x the median"),
+    "a pod's hour": (sighting(unit="hour/490000/uid-1/"), "Warning", "LoopRefused", "triage, pod uid-1: this run"),
+    "one that goes on": (sighting("Recovered"), "Normal", "LoopRecovered", "triage, run r1: "),
+}
+
+
+@pytest.mark.parametrize(("told", "kind", "reason", "words"), LOOPS_TOLD.values(), ids=LOOPS_TOLD)
+def test_what_an_event_says_of_a_loop(told, kind, reason, words):
+    """On the budget whose guard it was: what was seen, with its figures."""
+    found = loop_event(told, budget())
+    assert (found["type"], found["reason"]) == (kind, reason)
+    assert found["message"].startswith(words)
+    assert found["involvedObject"]["uid"] == "uid-triage"
+
+
+def test_a_loop_has_one_event_for_a_stage():
+    """Seen again at another time, it is the same Event; another run or stage has its own."""
+    name = loop_event(sighting(), budget())["metadata"]["name"]
+    assert loop_event(sighting(at=NOON + 60), budget())["metadata"]["name"] == name
+    assert name not in [
+        loop_event(s, budget())["metadata"]["name"] for s in (sighting("Slow"), sighting(unit="run/r2"))
+    ]

@@ -28,8 +28,12 @@ class Insert:
         add: Iterable[str] = (),
         highest: Iterable[str] = (),
         first: Iterable[str] = (),
+        ignore: bool = False,
     ) -> None:
-        """Of a row that is there, columns in ``add`` are summed, ``highest`` keep the larger, ``first`` stay."""
+        """Of a row that is there, columns in ``add`` are summed, ``highest`` keep the larger, ``first`` stay.
+
+        With ``ignore`` a row that is there stays as it is.
+        """
         columns, key, add, highest, first = (tuple(names) for names in (columns, key, add, highest, first))
         changes = [
             f"{c} = {c} + excluded.{c}"
@@ -41,6 +45,8 @@ class Insert:
             if c not in key + first
         ]
         conflict = f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {', '.join(changes)}" if key else ""
+        if ignore:
+            conflict = " ON CONFLICT DO NOTHING"
         row = f"({', '.join('?' * len(columns))})"
         self._statements = {
             size: f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * size)}{conflict}"

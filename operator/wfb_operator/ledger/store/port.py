@@ -199,6 +199,38 @@ class StoredDecision(NamedTuple):
     """JSON: what the decision was made from; empty where an older sidecar told it."""
 
 
+class StoredRunCost(NamedTuple):
+    """What one pod spent in one run or hour, nano-USD."""
+
+    namespace: str
+    workflow: str
+    unit: str
+    """As wfb_core.loops.unit_of names it."""
+    pod: str
+    first_seen: float
+    last_seen: float
+    nanos: int
+    caught: bool
+    """Whether the pod's guard stopped it as a loop."""
+
+
+class StoredSighting(NamedTuple):
+    """A run reached a stage of the guard against loops; amounts in nano-USD."""
+
+    namespace: str
+    workflow: str
+    unit: str
+    budget: str
+    stage: str
+    reason: str
+    message: str
+    at: float
+    spent: int
+    limit: int
+    """What cost alone makes it a loop at."""
+    holder: str
+
+
 class StoredState(NamedTuple):
     """What there is one of."""
 
@@ -234,6 +266,8 @@ class Loaded:
     budgets: tuple[StoredBudget, ...]
     identities: tuple[StoredIdentity, ...]
     books: Books
+    run_costs: tuple[StoredRunCost, ...] = ()
+    """Of the last weeks, the newest of each workflow."""
 
 
 class Usage(NamedTuple):
@@ -270,6 +304,10 @@ class Writes:
     """Counts to add, by dimensions."""
     runs: dict[tuple[str, str, str], tuple[float, int]] = field(default_factory=dict)
     """(namespace, workflow, run) → (seen, nanos to add)."""
+    run_costs: dict[tuple[str, str, str, str], tuple[float, int, int]] = field(default_factory=dict)
+    """(namespace, workflow, unit, pod) → (seen, nanos to add, whether it is caught)."""
+    sightings: list[StoredSighting] = field(default_factory=list)
+    """One that is there already, by its unit, budget and stage, stays as it is."""
     estimates: dict[str, int] = field(default_factory=dict)
     """Nano-USD to add to what a window's spend holds of estimates."""
     stages: list[StageChange] = field(default_factory=list)
@@ -293,6 +331,8 @@ class Writes:
                 self.pods,
                 self.usage,
                 self.runs,
+                self.run_costs,
+                self.sightings,
                 self.estimates,
                 self.stages,
                 self.notices,
@@ -370,6 +410,9 @@ class Store(Protocol):
 
     async def runs(self, most: int, *, namespace: str = "") -> list[Mapping[str, Any]]:
         """The runs seen last, of one namespace where it is named."""
+
+    async def sightings(self, most: int, *, namespace: str = "") -> list[Mapping[str, Any]]:
+        """The newest sightings of loops, of one namespace where it is named."""
 
     async def close(self) -> None:
         """Let go of everything; what was written stays."""

@@ -203,12 +203,44 @@ _NOTICES = (
     "ALTER TABLE decisions ADD COLUMN details TEXT NOT NULL DEFAULT ''",
 )
 
+_LOOPS = (
+    """CREATE TABLE run_costs (
+        namespace TEXT NOT NULL,
+        workflow TEXT NOT NULL,
+        unit TEXT NOT NULL,
+        pod TEXT NOT NULL,
+        first_seen REAL NOT NULL,
+        last_seen REAL NOT NULL,
+        nanos INTEGER NOT NULL,
+        caught INTEGER NOT NULL CHECK (caught IN (0, 1)),
+        PRIMARY KEY (namespace, workflow, unit, pod)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX run_costs_by_last_seen ON run_costs (last_seen)",
+    """CREATE TABLE loop_sightings (
+        n INTEGER PRIMARY KEY,
+        namespace TEXT NOT NULL,
+        workflow TEXT NOT NULL,
+        unit TEXT NOT NULL,
+        budget TEXT NOT NULL,
+        stage TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        message TEXT NOT NULL,
+        at REAL NOT NULL,
+        spent INTEGER NOT NULL,
+        limit_nanos INTEGER NOT NULL,
+        holder TEXT NOT NULL,
+        UNIQUE (namespace, workflow, unit, budget, stage)
+    ) STRICT""",
+    "CREATE INDEX loop_sightings_by_time ON loop_sightings (at)",
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "grants, usage, stages, budgets, identities", _TABLES),
     Migration(2, "list price beside the effective one", _LIST_PRICES),
     Migration(3, "a trickle beyond the limit, and since when", _TRICKLE),
     Migration(4, "rungs reached and whom to tell of them, what a decision was made from", _NOTICES),
     Migration(5, "usage by hour, by day and by run", ROLL_UPS),
+    Migration(6, "what runs cost, and loops that were seen", _LOOPS),
 )
 
 NEWEST = MIGRATIONS[-1].version

@@ -26,6 +26,8 @@ from wfb_operator.ledger.store.port import (
     StoredIdentity,
     StoredPod,
     StoredRow,
+    StoredRunCost,
+    StoredSighting,
     StoredState,
     StoredWindow,
     StoreError,
@@ -39,6 +41,12 @@ from wfb_operator.ledger.store.usage_sums import check_dimensions, statement
 
 CHUNK = 500
 """Names in one statement; SQLite takes at least 999 variables (SQLITE_MAX_VARIABLE_NUMBER)."""
+
+RUN_COSTS_SECONDS = 35 * 86_400.0
+"""How long what a run cost is remembered for what is usual."""
+
+RUN_COSTS_EACH = 2048
+"""Rows of one workflow that are loaded, the newest: a run of many pods has as many."""
 
 TIDY_ROWS = 2000
 """Rows rolled up or forgotten in one go, so that no report waits long."""
@@ -63,9 +71,18 @@ _RUNS = Insert(
     highest=("last_seen",),
     first=("first_seen",),
 )
+_RUN_COSTS = Insert(
+    "run_costs",
+    StoredRunCost._fields,
+    ("namespace", "workflow", "unit", "pod"),
+    add=("nanos",),
+    highest=("last_seen",),
+    first=("first_seen",),
+)
 _STAGES = Insert("stage_changes", _named(StageChange._fields))
 _NOTICES = f"INSERT OR IGNORE INTO notices ({', '.join(_named(Notice._fields))}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _MARKS = "UPDATE notices SET delivered = ?, done = ? WHERE window = ? AND at_percent = ?"
+_SIGHTINGS = Insert("loop_sightings", _named(StoredSighting._fields), ignore=True)
 _DECISIONS = Insert("decisions", _named(StoredDecision._fields))
 
 
@@ -140,6 +157,8 @@ class SqliteStore:
         _ROWS.many(connection, w.rows)
         add_usage(connection, w.usage)
         _RUNS.many(connection, [(*key, seen, seen, nanos) for key, (seen, nanos) in w.runs.items()])
+        _RUN_COSTS.many(connection, [(*key, change[0], *change) for key, change in w.run_costs.items()])
+        _SIGHTINGS.many(connection, w.sightings)
         _ESTIMATES.many(connection, list(w.estimates.items()))
         _STAGES.many(connection, w.stages)
         if w.notices:
@@ -235,12 +254,23 @@ class SqliteStore:
                 tuple(StoredBudget(*row) for row in budgets),
                 tuple(StoredIdentity(*row) for row in identities),
                 Books(books.windows, books.rows, books.holders, tuple(StoredPod(*row) for row in pods)),
+                self._run_costs(connection, since - RUN_COSTS_SECONDS),
             )
             connection.execute("COMMIT")
         except BaseException:
             self._drop_writer()
             raise
         return loaded
+
+    @staticmethod
+    def _run_costs(connection: sqlite3.Connection, since: float) -> tuple[StoredRunCost, ...]:
+        columns = _columns(StoredRunCost)
+        rows = connection.execute(
+            f"SELECT {columns} FROM (SELECT {columns}, row_number() OVER (PARTITION BY namespace, workflow"
+            " ORDER BY last_seen DESC) AS place FROM run_costs WHERE last_seen >= ?) WHERE place <= ?",
+            (since, RUN_COSTS_EACH),
+        )
+        return tuple(StoredRunCost(*row)._replace(caught=bool(row[-1])) for row in rows)
 
     def _books(self, connection: sqlite3.Connection, windows: list[StoredWindow]) -> Books:
         rows = [
@@ -374,6 +404,14 @@ class SqliteStore:
         rows = await self._rows(f"SELECT {names} FROM notices WHERE done = 0 ORDER BY n LIMIT ?", (most,))
         return [{**row, "delivered": json.loads(row["delivered"])} for row in rows]
 
+    async def sightings(self, most: int, *, namespace: str = "") -> list[Mapping[str, Any]]:
+        """See Store."""
+        return await self._rows(
+            f"SELECT {', '.join(_named(StoredSighting._fields))} FROM loop_sightings"
+            " WHERE ?2 = '' OR namespace = ?2 ORDER BY n DESC LIMIT ?1",
+            (most, namespace),
+        )
+
     async def runs(self, most: int, *, namespace: str = "") -> list[Mapping[str, Any]]:
         """See Store."""
         return await self._rows(
@@ -402,6 +440,12 @@ def _tidy(connection: sqlite3.Connection, horizon: Horizon) -> bool:
         (before, TIDY_ROWS),
     )
     connection.execute("DELETE FROM stage_changes WHERE at < ?", (before,))
+    connection.execute("DELETE FROM loop_sightings WHERE at < ?", (before,))
+    connection.execute(
+        "DELETE FROM run_costs WHERE (namespace, workflow, unit, pod) IN (SELECT namespace, workflow, unit, pod"
+        " FROM run_costs WHERE last_seen < (SELECT max(?1, clock - ?2) FROM ledger) LIMIT ?3)",
+        (before, RUN_COSTS_SECONDS, TIDY_ROWS),
+    )
     connection.execute("DELETE FROM notices WHERE at < ?", (before,))
     connection.execute(
         "DELETE FROM runs WHERE (namespace, workflow, run) IN"
