@@ -96,12 +96,12 @@ def check(budget: Budget) -> None:
 
 def recorded(ledger: Ledger, since: int, until: int) -> Iterator[Row]:
     """Usage by the minute, whole, however much there is; raises LedgerError."""
-    first, step = since, SLICE
+    first, step = since // 60 * 60, SLICE  # whole minutes: one that two answers share would count twice
     while first < until:
         last = min(first + step, until)
         answer = ledger.get("/v1/usage", by=",".join(BY), since=str(first), until=str(last), limit=str(PAGE))["usage"]
         if len(answer) >= PAGE and step > 60:
-            step = max(60, step // 2)
+            step = max(60, step // 120 * 60)
             continue
         yield from answer
         first = last
