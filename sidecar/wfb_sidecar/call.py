@@ -37,6 +37,8 @@ class Call:
     at: float
     """Ledger time of admission."""
     hold: int = 0
+    waited: float = 0.0
+    """Seconds until the money was there."""
     input_cost: int = 0
     cap: int | None = None
     billed_whole: bool | None = None

@@ -1,6 +1,7 @@
 """Holding money for a call: how much, for how long it waits, how far its cap is lowered, and why it was refused."""
 
 import asyncio
+import time
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -99,11 +100,12 @@ class Holding:
                     hold, sizes = sizes.full, sizes.strict()
             call.hold = hold
             expected = self._expectations.expected(facts, price, hold)
-            call.waiter = asyncio.current_task()
+            call.waiter, asked = asyncio.current_task(), time.perf_counter()
             try:
                 answer = await till.ask(call.id, hold, expected, scope.ids, wait, scope.delay)
             finally:
                 call.waiter = None
+                call.waited += time.perf_counter() - asked
             smaller = self._smaller(answer, sizes, enforced)
             if smaller is None or smaller >= hold:
                 break

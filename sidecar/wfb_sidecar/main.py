@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 import uvloop
+from prometheus_client import Counter
 
 from wfb_core.grants import Wallet
 from wfb_core.price import PriceBook
@@ -93,6 +94,7 @@ class Sidecar:
         self.door = Door(self.house)
         self.health = Health(self.metrics, self._missing, self._refresh)
         self._watching: asyncio.Task[None] | None = None
+        self._told: dict[Counter, int] = {}
 
     def _write_trust(self, root_pem: bytes, extra: bytes) -> tuple[str, str]:
         """The files that other containers trust the sidecar by."""
@@ -208,6 +210,16 @@ class Sidecar:
         self.metrics.in_flight.set(len(self.till.wallet.holds))
         self.metrics.waiting.set(len(self.till.wallet.waiting))
         self.metrics.ledger_silent.set(self.till.wallet.silent(self.clock.now()))
+        told = {
+            self.metrics.reports: self.till.reports,
+            self.metrics.report_errors: self.till.report_errors,
+            self.metrics.report_flagged: self.till.flagged,
+            self.metrics.decisions_dropped: self.outbox.dropped_decisions,
+            self.metrics.journal_errors: self.outbox.write_errors,
+        }
+        for counter, number in told.items():
+            counter.inc(number - self._told.get(counter, 0))
+        self._told = told
 
 
 def _extra_roots(config: Config) -> bytes:

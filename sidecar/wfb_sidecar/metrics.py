@@ -1,7 +1,16 @@
 """What the sidecar says of itself to Prometheus."""
 
+import importlib.metadata
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from wfb_core.label_values import Bounds
+
+HOSTS_MOST = 50
+"""Hosts that have a series of their own: a wildcard of the table stands for any number of them."""
+
+_HOP = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
+_WAIT = (0.001, 0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0)
 _RATIO = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.5, 3.0)
 
 
@@ -70,6 +79,40 @@ class Metrics:
         self.ledger_silent = Gauge("wfb_sidecar_ledger_silent", "1 while no ledger answers.", registry=r)
         self.reports = Counter("wfb_sidecar_reports", "Reports sent to the ledger.", registry=r)
         self.report_errors = Counter("wfb_sidecar_report_errors", "Reports without an answer.", registry=r)
+        self.report_flagged = Counter(
+            "wfb_sidecar_reports_flagged", "Reports that the ledger did not believe.", registry=r
+        )
+        self.decisions_dropped = Counter(
+            "wfb_sidecar_decisions_dropped", "Decisions that were counted and, in a storm, not told.", registry=r
+        )
+        self.journal_errors = Counter("wfb_sidecar_journal_errors", "Lines that the journal did not take.", registry=r)
+        self.admit_seconds = Histogram(
+            "wfb_sidecar_admit_seconds",
+            "From a request read whole to its leaving, without the wait for money.",
+            registry=r,
+            buckets=_HOP,
+        )
+        self.settle_seconds = Histogram(
+            "wfb_sidecar_settle_seconds", "Settling a call and writing it down.", registry=r, buckets=_HOP
+        )
+        self.wait_seconds = Histogram(
+            "wfb_sidecar_wait_seconds",
+            "What calls waited for money, or for their turn in stage Slow.",
+            registry=r,
+            buckets=_WAIT,
+        )
+        build = Gauge("wfb_build_info", "The version of a part; always 1.", ["component", "version"], registry=r)
+        build.labels("sidecar", importlib.metadata.version("workflow-budget-operator")).set(1)
+        self._hosts = Bounds({}, HOSTS_MOST)
+
+    def admitted(self, seconds: float, waited: float) -> None:
+        """A request may leave after so long, the wait for money included."""
+        self.wait_seconds.observe(waited)
+        self.admit_seconds.observe(max(0.0, seconds - waited))
+
+    def client_refused(self, host: str) -> None:
+        """A client did not accept our certificate."""
+        self.client_tls_failed.labels(self._hosts.value("host", host)).inc()
 
     def settled(self, provider: str, outcome: str, estimated: bool, hold: int, cost: int) -> None:
         """Counts one settled call."""

@@ -270,7 +270,7 @@ class Relay(server.LiveConnectionHandler):
     def tls_failed_client(self, data: mitm_tls.TlsData) -> None:
         """A client that does not trust us is counted by host: the first thing to look at when calls fail."""
         host = data.context.server.address[0] if data.context.server.address else ""
-        self._house.metrics.client_tls_failed.labels(host).inc()
+        self._house.metrics.client_refused(host)
 
     def tls_failed_server(self, data: mitm_tls.TlsData) -> None:
         """A provider that could not be verified."""
@@ -418,10 +418,14 @@ class Relay(server.LiveConnectionHandler):
         request = flow.request
         asking = flow.metadata["asking"] = asyncio.current_task()
         assert asking is not None
+        begun = time.perf_counter()
         try:
-            return await self._house.calls.admission.admit(
+            outcome = await self._house.calls.admission.admit(
                 row, route, request.method, request.path, plain_headers(request.headers), request.raw_content or b""
             )
+            if isinstance(outcome, Admitted):
+                self._house.metrics.admitted(time.perf_counter() - begun, outcome.call.waited)
+            return outcome
         except asyncio.CancelledError:
             if flow.metadata.get("left") and not asking.uncancel():
                 return None  # mitmproxy has the client's end queued and closes the flow
@@ -464,7 +468,8 @@ class Relay(server.LiveConnectionHandler):
         if call is not None and flow.response is not None:
             if not call.facts.stream:
                 self._flush()  # the client need not wait for our books; a stream's last bytes leave with its end
-            self._house.calls.settling.finish(call, COMPLETE if flow.response.status_code < 300 else FAILED)
+            with self._house.metrics.settle_seconds.time():
+                self._house.calls.settling.finish(call, COMPLETE if flow.response.status_code < 300 else FAILED)
         self._closed(flow)
 
     def error(self, flow: http.HTTPFlow) -> None:

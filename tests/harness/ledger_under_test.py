@@ -97,10 +97,16 @@ class LedgerUnderTest:
     directory: str
     clock: Clock = field(default_factory=Clock)
     restored: bool = False
+    metrics_most: dict[str, int] = field(default_factory=dict)
 
     async def start(self):
         self.store = SqliteStore.open(self.directory)
-        self.service = LedgerService(self.store, wall=lambda: self.clock.wall, monotonic=lambda: self.clock.monotonic)
+        self.service = LedgerService(
+            self.store,
+            metrics_most=self.metrics_most,
+            wall=lambda: self.clock.wall,
+            monotonic=lambda: self.clock.monotonic,
+        )
         await self.service.start(restored=self.restored)
         http = LedgerHttp(self.service, self.store, token_sha256(ADMIN))
         self.runner = web.AppRunner(http.application(), access_log=None)

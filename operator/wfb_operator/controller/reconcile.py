@@ -129,7 +129,7 @@ class Reconciler:
                 memory.in_force = dict(planned.documents)
                 self._metrics.pushes.inc()
         except LedgerAwayError as error:
-            self._metrics.ledger_failures.inc()
+            self._metrics.ledger_answered(answered=False)
             log.debug("the ledger is away: %s", error)
             memory.in_force = None
             return plan(self.world.budgets, {})
@@ -148,10 +148,11 @@ class Reconciler:
                 memory.usage, memory.usage_at = await self._ledger.usage(USAGE_BY, wall - USAGE_BACK), now
             changes, loops = await self._ledger.stages(), await self._ledger.loops()
         except (LedgerAwayError, LedgerRefusedError) as error:
-            self._metrics.ledger_failures.inc()
+            self._metrics.ledger_answered(answered=False)
             log.debug("the ledger is away: %s", error)
             memory.in_force = None
             return None
+        self._metrics.ledger_answered(answered=True)
         await self._tell(changes, loops, wall)
         parsed = _parsed(planned.standings)
         return counted(parsed, summary["budgets"], memory.usage, self.world.namespace_labels)
@@ -198,6 +199,8 @@ class Reconciler:
         if stale and now - memory.surveyed_at >= SURVEY_SECONDS:
             memory.coverage = survey(parsed, self.world, self._version)
             memory.surveyed, memory.surveyed_at = wanted, now
+            self._metrics.mistaken.set(sum(s.mistake is not None for s in planned.standings.values()))
+            self._metrics.surveyed(memory.coverage, self.world.without_sidecar())
         return memory.coverage or {}
 
     async def _write(self, key: str, status: dict[str, Any]) -> None:

@@ -100,6 +100,11 @@ class World:
         own = pod.labels.get(INJECT)
         return (own if own is not None else self.namespace_labels(pod.namespace).get(INJECT)) == "true"
 
+    def without_sidecar(self) -> list[str]:
+        """The namespaces of the running pods that ask for the sidecar and have none, one a pod."""
+        pods = self.pods.values()
+        return [pod.namespace for pod in pods if not pod.ended and not pod.version and self.wants_sidecar(pod)]
+
 
 def key_of(document: Mapping[str, Any]) -> str:
     """``namespace/name`` of an object; the namespace is empty for what has none."""

@@ -207,7 +207,9 @@ class LedgerHttp:
         return web.json_response({"ok": not problem, "error": problem}, status=503 if problem else 200)
 
     async def _metrics(self, _: web.Request) -> web.StreamResponse:
-        return web.Response(body=self._service.metrics.text(), headers={"content-type": "text/plain; version=0.0.4"})
+        return web.Response(
+            body=await self._service.metrics.text(), headers={"content-type": "text/plain; version=0.0.4"}
+        )
 
 
 @web.middleware

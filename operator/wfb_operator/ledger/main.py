@@ -19,6 +19,7 @@ from wfb_operator.ledger.cluster import ClusterAwayError
 from wfb_operator.ledger.http import LedgerHttp
 from wfb_operator.ledger.identities import token_sha256
 from wfb_operator.ledger.lock import DirectoryLock, InUseError
+from wfb_operator.ledger.metrics import MOST
 from wfb_operator.ledger.reviews import Accounts, TokenReviews
 from wfb_operator.ledger.service import LedgerService
 from wfb_operator.ledger.store.port import StoreError, StoreRefusedError
@@ -28,6 +29,8 @@ from wfb_operator.ledger.store.tiers import Retention
 log = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS = 5.0
+MOST_MOST = 100_000
+"""The most values of one label that may be asked for."""
 
 
 class StartError(Exception):
@@ -77,7 +80,16 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.add_argument(
             f"--{name}-days", type=float, default=None, metavar="N", help=f"how long {what} (default: {default:g})"
         )
+    parser.add_argument(
+        "--metrics-most",
+        action="append",
+        default=[],
+        metavar="LABEL=N",
+        help=f"how many values a metric's label may have before the rest count as other: {', '.join(MOST)};"
+        " may be given more than once",
+    )
     parsed = parser.parse_args(arguments)
+    parsed.metrics_most = dict(_most(parser, text) for text in parsed.metrics_most)
     host, colon, port = parsed.listen.rpartition(":")
     if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         parser.error(f"--listen: {parsed.listen!r} is not an address: write host:port, such as 127.0.0.1:8440")
@@ -118,6 +130,15 @@ def _retention(parsed: argparse.Namespace) -> Retention:
         if less > more:
             raise ValueError(f"--{fine}: {less:g} is longer than --{coarse} {more:g}, which is to keep what it forgets")
     return Retention(minutes, hours, runs, days)
+
+
+def _most(parser: argparse.ArgumentParser, text: str) -> tuple[str, int]:
+    label, _, number = text.partition("=")
+    if label not in MOST or not (number.isascii() and number.isdigit()) or not 1 <= int(number) <= MOST_MOST:
+        parser.error(
+            f"--metrics-most: {text[:80]!r} is not LABEL=N: a label is one of {', '.join(MOST)}, N from 1 to {MOST_MOST}"
+        )
+    return label, int(number)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -184,7 +205,7 @@ async def _serve(options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    service = LedgerService(store, retention=options.retention)
+    service = LedgerService(store, retention=options.retention, metrics_most=options.metrics_most)
     try:
         await service.start(restored=options.restored)
     except (StoreError, BudgetErrors) as error:

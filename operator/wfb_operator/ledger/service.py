@@ -68,13 +68,15 @@ class LedgerService:
         store: Store,
         *,
         retention: Retention = Retention(),  # noqa: B008 — frozen
+        metrics_most: Mapping[str, int] | None = None,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``metrics_most`` replaces some of wfb_operator.ledger.metrics.MOST."""
         self._store, self._retention = store, retention
         self._wall, self._monotonic = wall, monotonic
         self.clock = LedgerClock(0.0, wall, monotonic)
-        self.metrics = Metrics(self)
+        self.metrics = Metrics(self, store, metrics_most)
         self.memory: Memory | None = None
         """None while what the store holds is not known."""
         self._awake = 0.0
@@ -107,6 +109,7 @@ class LedgerService:
             await self._store.write(writes)
         self._scope_written = self.memory.scope
         await self._store.mark()
+        await self.metrics.restore()
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._run(), name="ledger-queue"),
@@ -158,7 +161,10 @@ class LedgerService:
 
     async def put_prices(self, snapshot: bytes) -> str:
         """Put a price snapshot in force; returns its SHA-256. Raises UnavailableError."""
-        return str(await self._change(lambda memory, now, writes: replace_prices(memory, snapshot, now, writes)))
+        sha256 = await self._change(lambda memory, now, writes: replace_prices(memory, snapshot, now, writes))
+        with suppress(StoreError):  # the snapshot is in force; metrics read it at the next start
+            await self.metrics.read_prices()
+        return str(sha256)
 
     async def put_identities(self, identities: list[Identity]) -> None:
         """Add or replace identities; raises UnavailableError."""
@@ -301,9 +307,11 @@ class LedgerService:
         writes = Writes(now)
         answers = [change.apply(memory, now, writes) for change in group]
         memory.collect(now, writes)
+        writes.totals = self.metrics.totals.of(writes.usage, self.metrics.prices)
         if writes:
             with self.metrics.commit_seconds.time():
                 await self._store.write(writes)
+            self.metrics.totals.add(writes.totals)
             self.metrics.group_size.observe(len(group))
         return answers
 
@@ -322,6 +330,7 @@ class LedgerService:
 
     async def _load_again(self) -> Memory:
         loaded = await self._store.load(self.clock.now() - KEPT_SECONDS)
+        await self.metrics.restore()  # a transaction that failed here may be on disk
         self.memory = Memory(loaded, self._awake)
         return self.memory
 
@@ -338,6 +347,7 @@ class LedgerService:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
                 await self._change(lambda memory, now, _: memory.grants.sweep(now))
+                self.metrics.look()
                 await self._store.mark()
                 if time.monotonic() >= tidy_at:
                     tidy_at = time.monotonic() + TIDY_SECONDS

@@ -45,6 +45,12 @@ USAGE_COUNTS = (
 )
 """What is added up."""
 
+TOTAL_DIMENSIONS = ("namespace", "team", "feature", "workflow", "provider", "model", "outcome", "estimated")
+"""By which usage is kept for ever, without its time: what metrics are restored from. Values are few, see label_values."""
+
+TOTAL_COUNTS = (*USAGE_COUNTS, "cache_saved_nanos", "cache_extra_nanos")
+"""What is added up of it; the last two are what caches saved and what writing to them cost more, nano-USD."""
+
 
 class StoreError(Exception):
     """The store could not do what was asked, and did none of it."""
@@ -302,6 +308,8 @@ class Writes:
     pods: list[StoredPod] = field(default_factory=list)
     usage: dict[tuple[Any, ...], list[int]] = field(default_factory=dict)
     """Counts to add, by dimensions."""
+    totals: dict[tuple[Any, ...], list[int]] = field(default_factory=dict)
+    """TOTAL_COUNTS to add, by TOTAL_DIMENSIONS."""
     runs: dict[tuple[str, str, str], tuple[float, int]] = field(default_factory=dict)
     """(namespace, workflow, run) → (seen, nanos to add)."""
     run_costs: dict[tuple[str, str, str, str], tuple[float, int, int]] = field(default_factory=dict)
@@ -395,6 +403,15 @@ class Store(Protocol):
         Of one namespace where it is named, and of those that have the values of ``only``. ``skip`` leaves out the first
         rows, of a fixed order.
         """
+
+    async def totals(self) -> list[tuple[Any, ...]]:
+        """TOTAL_DIMENSIONS and TOTAL_COUNTS of all usage ever, in the order in which they were first seen."""
+
+    async def snapshot_at(self, sha256: str) -> float:
+        """When a price snapshot came first, Unix seconds; 0 for one that is not there."""
+
+    async def runs_since(self, since: float) -> list[tuple[str, str, str, int]]:
+        """(namespace, workflow, run, nano-USD) of the runs seen since then, the dearest first."""
 
     async def estimates(self, windows: list[str]) -> dict[str, int]:
         """What windows' spend holds of estimates, nano-USD."""

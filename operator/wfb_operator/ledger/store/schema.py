@@ -234,6 +234,33 @@ _LOOPS = (
     "CREATE INDEX loop_sightings_by_time ON loop_sightings (at)",
 )
 
+_TOTALS = (
+    # Metrics that only rise: rows are never forgotten, and their number is bounded by what a label may be.
+    """CREATE TABLE usage_totals (
+        n INTEGER PRIMARY KEY,
+        namespace TEXT NOT NULL,
+        team TEXT NOT NULL,
+        feature TEXT NOT NULL,
+        workflow TEXT NOT NULL,
+        provider TEXT NOT NULL,
+        model TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        estimated INTEGER NOT NULL,
+        calls INTEGER NOT NULL,
+        refused INTEGER NOT NULL,
+        input_tokens INTEGER NOT NULL,
+        cache_read_tokens INTEGER NOT NULL,
+        cache_write_tokens INTEGER NOT NULL,
+        output_tokens INTEGER NOT NULL,
+        reasoning_tokens INTEGER NOT NULL,
+        nanos INTEGER NOT NULL,
+        list_nanos INTEGER NOT NULL,
+        cache_saved_nanos INTEGER NOT NULL,
+        cache_extra_nanos INTEGER NOT NULL,
+        UNIQUE (namespace, team, feature, workflow, provider, model, outcome, estimated)
+    ) STRICT""",
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "grants, usage, stages, budgets, identities", _TABLES),
     Migration(2, "list price beside the effective one", _LIST_PRICES),
@@ -241,6 +268,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(4, "rungs reached and whom to tell of them, what a decision was made from", _NOTICES),
     Migration(5, "usage by hour, by day and by run", ROLL_UPS),
     Migration(6, "what runs cost, and loops that were seen", _LOOPS),
+    Migration(7, "usage without its time, for metrics that outlive the process", _TOTALS),
 )
 
 NEWEST = MIGRATIONS[-1].version

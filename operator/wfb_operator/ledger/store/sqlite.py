@@ -15,6 +15,8 @@ from wfb_operator.ledger.store.opening import Opened, connect, open_database
 from wfb_operator.ledger.store.port import (
     DECISIONS_KEPT,
     NOTICES_KEPT,
+    TOTAL_COUNTS,
+    TOTAL_DIMENSIONS,
     Books,
     Loaded,
     Notice,
@@ -62,6 +64,7 @@ _ROWS = Insert("grants", StoredRow._fields, ("window", "holder"))
 _PODS = Insert("pods", StoredPod._fields, ("holder_prefix",))
 _IDENTITIES = Insert("identities", StoredIdentity._fields, ("token_sha256",))
 _BUDGETS = Insert("budgets", ("position", *StoredBudget._fields))
+_TOTALS = Insert("usage_totals", TOTAL_DIMENSIONS + TOTAL_COUNTS, TOTAL_DIMENSIONS, add=TOTAL_COUNTS)
 _ESTIMATES = Insert("estimates", ("window", "nanos"), ("window",), add=("nanos",))
 _RUNS = Insert(
     "runs",
@@ -156,6 +159,7 @@ class SqliteStore:
         _HOLDERS.many(connection, w.holders)
         _ROWS.many(connection, w.rows)
         add_usage(connection, w.usage)
+        _TOTALS.many(connection, [(*key, *counts) for key, counts in w.totals.items()])
         _RUNS.many(connection, [(*key, seen, seen, nanos) for key, (seen, nanos) in w.runs.items()])
         _RUN_COSTS.many(connection, [(*key, change[0], *change) for key, change in w.run_costs.items()])
         _SIGHTINGS.many(connection, w.sightings)
@@ -372,6 +376,24 @@ class SqliteStore:
                 connection.execute("ROLLBACK")
 
         return await self._on(self._reading, read)
+
+    async def totals(self) -> list[tuple[Any, ...]]:
+        """All usage ever by TOTAL_DIMENSIONS, in the order in which they were first seen."""
+        columns = ", ".join(TOTAL_DIMENSIONS + TOTAL_COUNTS)
+        return await self._tuples(f"SELECT {columns} FROM usage_totals ORDER BY n", ())
+
+    async def snapshot_at(self, sha256: str) -> float:
+        """When a price snapshot came first; 0 for one that is not there."""
+        rows = await self._tuples("SELECT at FROM snapshots WHERE sha256 = ?", (sha256,))
+        return float(rows[0][0]) if rows else 0.0
+
+    async def runs_since(self, since: float) -> list[tuple[str, str, str, int]]:
+        """(namespace, workflow, run, nano-USD) of the runs seen since then, the dearest first."""
+        sql = "SELECT namespace, workflow, run, nanos FROM runs WHERE last_seen >= ? ORDER BY nanos DESC"
+        return [(a, b, c, n) for a, b, c, n in await self._tuples(sql, (since,))]
+
+    async def _tuples(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        return await self._on(self._reading, lambda: self._read_connection().execute(sql, values).fetchall())
 
     async def estimates(self, windows: list[str]) -> dict[str, int]:
         """What windows' spend holds of estimates, nano-USD."""
