@@ -11,6 +11,7 @@ import yaml
 
 from cluster import binaries
 from cluster.refusals import NotHereError
+from harness.prometheus_rules import rules_text
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "workflow-budget-operator"
@@ -113,6 +114,9 @@ BAD = {
     "no replicas": ("injector.replicas=0", "minimum"),
     "a policy that is none": ("injector.failurePolicy=Maybe", "value must be one of"),
     "a Secret without its root": ("certificates.source=existingSecret", "webhookCABundle"),
+    "a threshold that is no time": ("alerts.thresholds.staleFor=soon", "does not match pattern"),
+    "a threshold that nothing has": ("alerts.thresholds.brunRate=2", "brunRate"),
+    "a label that no metric has": ("metrics.mostValues.pod=2", "value must be one of"),
     "a digest that is none": ("images.sidecar.digest=abc", "does not match pattern"),
 }
 
@@ -136,6 +140,8 @@ TOGGLES = {
     "injector.replicas=1": ({("PodDisruptionBudget", "wfb-injector")}, set()),
     "podDisruptionBudget.enabled=false": ({("PodDisruptionBudget", "wfb-injector")}, set()),
     "podMonitor.enabled=true": (set(), {("PodMonitor", "wfb")}),
+    "alerts.enabled=true": (set(), {("PrometheusRule", "wfb")}),
+    "dashboard.enabled=true": (set(), {("ConfigMap", "wfb-dashboard")}),
     "networkPolicy.enabled=true": (set(), {("NetworkPolicy", "wfb")}),
     "notify.secrets.billing={hook,chat}": (set(), {("Role", "wfb-notify"), ("RoleBinding", "wfb-notify")}),
     "certificates.source=certManager": (
@@ -280,3 +286,27 @@ def test_command_lines_are_those_that_the_programs_know(helm):
         for argument in arguments:
             if argument.startswith("--"):
                 assert argument.partition("=")[0] in done.stdout, (name, argument)
+
+
+def test_the_rules_are_those_that_were_tested(helm):
+    """What Prometheus gets is what promtool is told stories of, with the thresholds of the values."""
+    rule = render(helm, "alerts.enabled=true", "alerts.labels.release=kube")["PrometheusRule", "wfb"]
+    assert rule["spec"] == yaml.safe_load(rules_text())
+    assert rule["metadata"]["labels"]["release"] == "kube"
+    other = render(helm, "alerts.enabled=true", "alerts.thresholds.burnRateFactor=6", "alerts.runbooks=https://x/")
+    assert other["PrometheusRule", "wfb"]["spec"] == yaml.safe_load(rules_text(burnRateFactor=6, runbooks="https://x"))
+
+
+def test_the_dashboard_is_the_file(helm):
+    """Byte for byte a document that Grafana reads, under the label that its sidecar looks for."""
+    found = render(helm, "dashboard.enabled=true")["ConfigMap", "wfb-dashboard"]
+    assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert json.loads(found["data"]["workflow-budgets.json"]) == json.loads(
+        (CHART / "files" / "monitoring" / "dashboard.json").read_text()
+    )
+
+
+def test_the_ledger_is_told_how_many_values_a_label_has(helm):
+    """One argument a label."""
+    ledger = render(helm, "metrics.mostValues.workflow=5000")["StatefulSet", "wfb-ledger"]
+    assert "--metrics-most=workflow=5000" in ledger["spec"]["template"]["spec"]["containers"][0]["args"]

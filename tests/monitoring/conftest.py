@@ -9,9 +9,11 @@ import pytest
 
 from harness.certificates import make_certificates
 from harness.loop_thread import LoopThread
-from harness.stack import WORKFLOW, Bench
+from harness.processes import budget
+from harness.stack import PREFIX, TOKEN, WORKFLOW, Bench
 from harness.until import until
 from harness.monitoring_parts import Parts
+from wfb_operator.ledger.identities import token_sha256
 from wfb_sidecar import till
 
 
@@ -80,13 +82,22 @@ def make_bench(loop_thread, certificates, tmp_path):
 def parts(loop_thread, certificates, tmp_path_factory):
     """Ledger, sidecar and a controller's port, after calls of every kind that a metric tells of."""
     folder = tmp_path_factory.mktemp("parts")
-    bench = Bench(loop_thread, folder, certificates).open(
-        usd="10.00",
+    bench = Bench(loop_thread, folder, certificates).open()
+    budgets = budget(
+        WORKFLOW,
+        "10.00",
+        waitSeconds=2,
         limits=[{"window": "Day", "usd": "10.00"}, {"window": "Total", "usd": "100.00"}],
         ladder=[{"atPercent": 50, "action": "Warn"}],
         unpricedModels={"action": "Allow"},
         models={"denied": ["o1*"]},
     )
+    labels = {"aifinops.dev/workflow": WORKFLOW, "aifinops.dev/team": "billing", "aifinops.dev/feature": "mail"}
+    identity = {"token_sha256": token_sha256(TOKEN), "role": "sidecar", "holder_prefix": PREFIX, "labels": labels}
+    bench.ask("PUT", "/v1/identities", json={"identities": [identity | {"run": "run-1", "namespace": "test"}]})
+    spent = budget("spent", "0.000001", enforcement="Report", limits=[{"window": "Day", "usd": "0.000001"}])
+    bench.put_budgets(budgets, spent)
+    bench.behave(input_tokens=2000, cached_tokens=1500, reasoning_tokens=5)
     sidecar = bench.sidecar()
     trust = ssl.create_default_context(cafile=sidecar.bundle)
     with httpx2.Client(proxy=sidecar.proxy, verify=trust, timeout=20) as client:
@@ -100,3 +111,19 @@ def parts(loop_thread, certificates, tmp_path_factory):
         made.serve_controller(WORKFLOW)
         yield made
     bench.close()
+
+
+@pytest.fixture
+def client():
+    """Makes HTTP clients that go through a sidecar's explicit proxy and trust its bundle."""
+    opened = []
+
+    def make(sidecar):
+        """One client."""
+        trust = ssl.create_default_context(cafile=sidecar.bundle)
+        opened.append(httpx2.Client(proxy=sidecar.proxy, verify=trust, timeout=20))
+        return opened[-1]
+
+    yield make
+    for made in opened:
+        made.close()
