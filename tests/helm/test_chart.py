@@ -114,6 +114,7 @@ BAD = {
     "no replicas": ("injector.replicas=0", "minimum"),
     "a policy that is none": ("injector.failurePolicy=Maybe", "value must be one of"),
     "a Secret without its root": ("certificates.source=existingSecret", "webhookCABundle"),
+    "an enforcement that is none": ("enforcement=Maybe", "value must be one of"),
     "a threshold that is no time": ("alerts.thresholds.staleFor=soon", "does not match pattern"),
     "a threshold that nothing has": ("alerts.thresholds.brunRate=2", "brunRate"),
     "a label that no metric has": ("metrics.mostValues.pod=2", "value must be one of"),
@@ -310,3 +311,11 @@ def test_the_ledger_is_told_how_many_values_a_label_has(helm):
     """One argument a label."""
     ledger = render(helm, "metrics.mostValues.workflow=5000")["StatefulSet", "wfb-ledger"]
     assert "--metrics-most=workflow=5000" in ledger["spec"]["template"]["spec"]["containers"][0]["args"]
+
+
+@pytest.mark.parametrize("enforcement", ["Enforce", "Report"])
+def test_the_controller_is_told_whether_budgets_are_enforced(helm, enforcement):
+    """One value for the whole installation."""
+    controller = render(helm, f"enforcement={enforcement}")["Deployment", "wfb-controller"]
+    arguments = controller["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert f"--enforcement={enforcement}" in arguments

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from wfb_core.budget import IGNORE, REPORT
 from wfb_core.document import NOT_YET, BudgetErrors, parse_budget
 from wfb_operator.controller.conditions import FALSE, READY, Condition
 from wfb_operator.controller.status import Standing
@@ -17,27 +18,35 @@ class Plan:
     standings: Mapping[str, Standing]
 
 
-def plan(budgets: Mapping[str, Mapping[str, Any]], in_force: Mapping[str, Mapping[str, Any]]) -> Plan:
+def plan(
+    budgets: Mapping[str, Mapping[str, Any]], in_force: Mapping[str, Mapping[str, Any]], *, only_report: bool = False
+) -> Plan:
     """The documents for the ledger: of each budget the one that can be read, else what is in force of it already.
 
-    A budget that cannot be read says so in its own condition and takes no other with it.
+    A budget that cannot be read says so in its own condition and takes no other with it. ``only_report`` is the
+    installation's setting: whatever a budget says, it is put in force as one that refuses nothing.
     """
-    documents, standings = {}, {}
+    documents: dict[str, Mapping[str, Any]] = {}
+    standings = {}
     for key in sorted(budgets):
-        document = stated(budgets[key])
+        document, mistake = stated(budgets[key]), None
         try:
-            budget = parse_budget(document)
+            parse_budget(document)
         except BudgetErrors as wrong:
             kept = in_force.get(key)
-            standings[key] = Standing(
-                None if kept is None else parse_budget(kept), _mistake(wrong, kept=kept is not None)
-            )
-            if kept is not None:
-                documents[key] = kept
-        else:
-            documents[key] = document
-            standings[key] = Standing(budget)
+            mistake = _mistake(wrong, kept=kept is not None)
+            if kept is None:
+                standings[key] = Standing(None, mistake)
+                continue
+            document = dict(kept)
+        documents[key] = reporting(document) if only_report else document
+        standings[key] = Standing(parse_budget(documents[key]), mistake, only_report)
     return Plan(documents, standings)
+
+
+def reporting(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A budget that decides and records as it says, and lets everything through, an outage of the ledger included."""
+    return {**document, "spec": {**document["spec"], "enforcement": REPORT, "failurePolicy": IGNORE}}
 
 
 def stated(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import time
 
 import kopf
 
+from wfb_core.budget import ENFORCE, REPORT
 from wfb_operator.controller.certificate_keeper import CertificateKeeper
 from wfb_operator.controller.cluster import Cluster, ClusterError
 from wfb_operator.controller.health import serve
@@ -55,6 +56,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--notify-allow", metavar="HOST", action="append", default=[], help="a host that notices may go to beside https"
     )
     parser.add_argument("--sidecar-version", metavar="VERSION", help="of the sidecars that new pods get")
+    parser.add_argument(
+        "--enforcement",
+        choices=(ENFORCE, REPORT),
+        default=ENFORCE,
+        help="Report lets every call through whatever the budgets say, and records what would have been refused",
+    )
     parsed = parser.parse_args(arguments)
     host, colon, port = parsed.listen.rpartition(":")
     if not colon or not host or not port.isdigit():
@@ -99,7 +106,14 @@ async def _serve(options: argparse.Namespace) -> None:
     runner, url = await serve(metrics, options.host, options.port)
     try:
         async with LedgerClient(options.ledger_url, options.token_file, options.ledger_ca) as ledger:
-            reconciler = Reconciler(world, cluster, ledger, metrics, version=options.sidecar_version)
+            reconciler = Reconciler(
+                world,
+                cluster,
+                ledger,
+                metrics,
+                version=options.sidecar_version,
+                only_report=options.enforcement == REPORT,
+            )
             watching = asyncio.create_task(_watch(world, stopping, in_cluster=not options.kubeconfig), name="watches")
             home = (options.ledger_secret or "").partition(":")[0]
             notices = Notices(world, cluster, ledger, metrics, options.egress, home)

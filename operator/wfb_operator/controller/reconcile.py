@@ -58,11 +58,13 @@ class Reconciler:
         metrics: Metrics,
         *,
         version: str,
+        only_report: bool = False,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``version`` is the sidecar's that new pods get."""
+        """``version`` is the sidecar's that new pods get; ``only_report`` lets everything through, see ``plan``."""
         self.world, self._cluster, self._ledger, self._metrics = world, cluster, ledger, metrics
+        self._only_report = only_report
         self._version, self._wall, self._monotonic = version, wall, monotonic
         self._memory, self._pace = _Memory(), Pace()
         self._writers = asyncio.Semaphore(WRITERS)
@@ -123,7 +125,7 @@ class Reconciler:
         try:
             if memory.in_force is None:
                 memory.in_force = {key_of(d): d for d in await self._ledger.budgets_in_force()}
-            planned = plan(self.world.budgets, memory.in_force)
+            planned = self._plan(memory.in_force)
             if planned.documents != memory.in_force:
                 await self._ledger.put_budgets(list(planned.documents.values()))
                 memory.in_force = dict(planned.documents)
@@ -132,12 +134,15 @@ class Reconciler:
             self._metrics.ledger_answered(answered=False)
             log.debug("the ledger is away: %s", error)
             memory.in_force = None
-            return plan(self.world.budgets, {})
+            return self._plan({})
         except LedgerRefusedError as error:
             # What is parsed here is parsed there by the same code: only another version can disagree.
             log.error("the ledger refused the budgets: %s", error.errors or error)  # noqa: TRY400 — its sentence says it
-            return plan(self.world.budgets, memory.in_force or {})
+            return self._plan(memory.in_force or {})
         return planned
+
+    def _plan(self, in_force: Mapping[str, Mapping[str, Any]]) -> Plan:
+        return plan(self.world.budgets, in_force, only_report=self._only_report)
 
     async def _from_ledger(self, planned: Plan) -> Mapping[str, Counted] | None:
         """What the ledger counted, by budget; None where it does not answer. Tells new stages on the way."""

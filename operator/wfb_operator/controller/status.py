@@ -52,6 +52,8 @@ class Standing:
     """What is in force of it; None where nothing is."""
     mistake: Condition | None = None
     """Why the document as it stands is not in force."""
+    only_reported: bool = False
+    """Whether the installation lets everything through, whatever the document says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,14 @@ def _enforced(seen: Seen) -> Condition:
     budget = seen.standing.budget
     if budget is None:
         return Condition(ENFORCED, UNKNOWN, "NotSeen", "Nothing is in force; see the condition Ready.")
+    if seen.standing.only_reported:
+        return Condition(
+            ENFORCED,
+            FALSE,
+            "ReportOnly",
+            "The whole installation only reports (the chart's value enforcement: Report): calls are decided and recorded"
+            " as this budget says, and all are let through.",
+        )
     if budget.suspend:
         return Condition(ENFORCED, TRUE, "Suspended")
     if budget.enforcement == REPORT:

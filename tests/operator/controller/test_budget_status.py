@@ -113,6 +113,16 @@ def test_each_state_says_itself_in_one_condition(given, more, kind, expected, re
     assert words in found[2]
 
 
+@pytest.mark.parametrize("spec", [{}, {"suspend": True}, {"enforcement": "Report"}], ids=str)
+def test_an_installation_that_only_reports_says_so_in_every_budget(spec):
+    """The reason is the installation's setting, whatever the budget itself says."""
+    document = budget(**spec)
+    standing = plan({"billing/triage": document}, {}, only_report=True).standings["billing/triage"]
+    found = condition(status_of(Seen(document, standing, Coverage(1), Counted((line(),))), NOON), "Enforced")
+    assert found[:2] == ("False", "ReportOnly")
+    assert "whole installation" in found[2]
+
+
 def test_every_condition_is_written_from_the_first_visit_on():
     """A client may wait for any condition without knowing whether it was ever written."""
     found = status(counted=False)
