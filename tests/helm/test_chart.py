@@ -114,6 +114,7 @@ BAD = {
     "no replicas": ("injector.replicas=0", "minimum"),
     "a policy that is none": ("injector.failurePolicy=Maybe", "value must be one of"),
     "a Secret without its root": ("certificates.source=existingSecret", "webhookCABundle"),
+    "a collector that is no address": ("otlp.endpoint=collector", "does not match pattern"),
     "an enforcement that is none": ("enforcement=Maybe", "value must be one of"),
     "a threshold that is no time": ("alerts.thresholds.staleFor=soon", "does not match pattern"),
     "a threshold that nothing has": ("alerts.thresholds.brunRate=2", "brunRate"),
@@ -140,7 +141,10 @@ TOGGLES = {
     ),
     "injector.replicas=1": ({("PodDisruptionBudget", "wfb-injector")}, set()),
     "podDisruptionBudget.enabled=false": ({("PodDisruptionBudget", "wfb-injector")}, set()),
-    "podMonitor.enabled=true": (set(), {("PodMonitor", "wfb")}),
+    "podMonitor.enabled=true": (
+        set(),
+        {("PodMonitor", "wfb-ledger"), ("PodMonitor", "wfb-controller"), ("PodMonitor", "wfb-sidecars")},
+    ),
     "alerts.enabled=true": (set(), {("PrometheusRule", "wfb")}),
     "dashboard.enabled=true": (set(), {("ConfigMap", "wfb-dashboard")}),
     "networkPolicy.enabled=true": (set(), {("NetworkPolicy", "wfb")}),
@@ -319,3 +323,40 @@ def test_the_controller_is_told_whether_budgets_are_enforced(helm, enforcement):
     controller = render(helm, f"enforcement={enforcement}")["Deployment", "wfb-controller"]
     arguments = controller["spec"]["template"]["spec"]["containers"][0]["args"]
     assert f"--enforcement={enforcement}" in arguments
+
+
+def test_what_prometheus_scrapes_is_there_and_verified(helm):
+    """Each port that a PodMonitor names is one of its pods'; the ledger's certificate is checked, its token sent."""
+    objects = render(helm, "podMonitor.enabled=true", "metrics.tokenSecret.name=scrape")
+    for name, workload, port in (("ledger", "StatefulSet", "https"), ("controller", "Deployment", "http")):
+        spec = objects["PodMonitor", f"wfb-{name}"]["spec"]
+        template = objects[workload, f"wfb-{name}"]["spec"]["template"]
+        assert spec["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+        assert [p["name"] for p in template["spec"]["containers"][0]["ports"]] == [port]
+        (endpoint,) = spec["podMetricsEndpoints"]
+        assert (endpoint["port"], endpoint["honorLabels"]) == (port, True)
+    sidecars = objects["PodMonitor", "wfb-sidecars"]["spec"]
+    assert (sidecars["namespaceSelector"], sidecars["selector"]) == ({"any": True}, {})
+    assert sidecars["podMetricsEndpoints"][0]["port"] == "wfb-health"
+    (ledger,) = objects["PodMonitor", "wfb-ledger"]["spec"]["podMetricsEndpoints"]
+    assert ledger["tlsConfig"] == {
+        "ca": {"secret": {"name": "wfb-ledger-tls", "key": "ca.crt"}},
+        "serverName": "wfb-ledger.wfb-system.svc",
+    }
+    assert ledger["authorization"] == {"credentials": {"name": "scrape", "key": "token"}}
+    spec = objects["StatefulSet", "wfb-ledger"]["spec"]["template"]["spec"]
+    assert "--metrics-token-file=/etc/wfb/metrics/token" in spec["containers"][0]["args"]
+    (volume,) = [v for v in spec["volumes"] if v["name"] == "metrics"]
+    assert volume["secret"]["secretName"] == "scrape"
+    assert (
+        "authorization"
+        not in render(helm, "podMonitor.enabled=true")["PodMonitor", "wfb-ledger"]["spec"]["podMetricsEndpoints"][0]
+    )
+
+
+def test_metrics_go_to_a_collector_only_where_one_is_named(helm):
+    """Nothing leaves the cluster unasked."""
+    for endpoint, sent in (("", []), ("http://c:4318", ["--otlp-endpoint=http://c:4318", "--otlp-seconds=60"])):
+        ledger = render(helm, f"otlp.endpoint={endpoint}")["StatefulSet", "wfb-ledger"]
+        arguments = ledger["spec"]["template"]["spec"]["containers"][0]["args"]
+        assert [a for a in arguments if a.startswith("--otlp")] == sent

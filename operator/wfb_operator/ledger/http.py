@@ -12,6 +12,7 @@ from wfb_operator.ledger.budgets import Budgets, DocumentsError
 from wfb_operator.ledger.cluster import ClusterAwayError
 from wfb_operator.ledger.identities import CONTROLLER, READER, ROLES, SIDECAR, Identity, parse_identities, token_sha256
 from wfb_operator.ledger.memory import Memory
+from wfb_operator.ledger.metrics_access import MetricsAccess
 from wfb_operator.ledger.readings import Reading, Readings, whole
 from wfb_operator.ledger.reviews import AUDIENCE, TokenReviews
 from wfb_operator.ledger.service import LedgerService, UnavailableError
@@ -37,12 +38,19 @@ class LedgerHttp:
     """The HTTP side of one ledger."""
 
     def __init__(
-        self, service: LedgerService, store: Store, admin_sha256: str = "", reviews: TokenReviews | None = None
+        self,
+        service: LedgerService,
+        store: Store,
+        admin_sha256: str = "",
+        reviews: TokenReviews | None = None,
+        metrics_access: MetricsAccess | None = None,
     ) -> None:
         """``admin_sha256`` is the hash of the token that acts as controller without being stored; empty for none.
 
         ``reviews`` knows the tokens of a cluster's service accounts; None where there is no cluster.
+        ``metrics_access`` says who may read the metrics; None lets everybody.
         """
+        self._metrics_access = metrics_access
         self._service, self._store, self._reviews = service, store, reviews
         self._admin = Identity(admin_sha256, CONTROLLER)
         self._readings = Readings(service, store)
@@ -206,7 +214,11 @@ class LedgerHttp:
         problem = self._service.unhealthy()
         return web.json_response({"ok": not problem, "error": problem}, status=503 if problem else 200)
 
-    async def _metrics(self, _: web.Request) -> web.StreamResponse:
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        access = self._metrics_access
+        if access is not None and not access.allowed(request.headers.get("authorization", "")):
+            self._service.metrics.denied.labels("401").inc()
+            raise _HttpError(401, "send authorization: Bearer with the token of --metrics-token-file")
         return web.Response(
             body=await self._service.metrics.text(), headers={"content-type": "text/plain; version=0.0.4"}
         )

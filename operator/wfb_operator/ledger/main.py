@@ -5,6 +5,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import signal
 import ssl
 import sys
@@ -20,6 +21,8 @@ from wfb_operator.ledger.http import LedgerHttp
 from wfb_operator.ledger.identities import token_sha256
 from wfb_operator.ledger.lock import DirectoryLock, InUseError
 from wfb_operator.ledger.metrics import MOST
+from wfb_operator.ledger.metrics_access import MetricsAccess
+from wfb_operator.ledger.otlp_push import OtlpPush
 from wfb_operator.ledger.reviews import Accounts, TokenReviews
 from wfb_operator.ledger.service import LedgerService
 from wfb_operator.ledger.store.port import StoreError, StoreRefusedError
@@ -88,6 +91,15 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help=f"how many values a metric's label may have before the rest count as other: {', '.join(MOST)};"
         " may be given more than once",
     )
+    parser.add_argument(
+        "--metrics-token-file", metavar="FILE", help="whoever reads /metrics must have the bearer token in it"
+    )
+    parser.add_argument(
+        "--otlp-endpoint",
+        metavar="URL",
+        help="send GenAI metrics to this OpenTelemetry collector by OTLP over HTTP, such as http://collector:4318",
+    )
+    parser.add_argument("--otlp-seconds", type=float, default=60.0, metavar="N", help="between two of them")
     parsed = parser.parse_args(arguments)
     parsed.metrics_most = dict(_most(parser, text) for text in parsed.metrics_most)
     host, colon, port = parsed.listen.rpartition(":")
@@ -102,6 +114,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parsed.retention = _retention(parsed)
     except ValueError as error:
         parser.error(str(error))
+    if parsed.otlp_endpoint and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", parsed.otlp_endpoint):
+        parser.error(
+            f"--otlp-endpoint: {parsed.otlp_endpoint[:80]!r} is not an address: write http://collector:4318, without /v1/metrics"
+        )
+    if not 1 <= parsed.otlp_seconds <= 3600:
+        parser.error(f"--otlp-seconds: {parsed.otlp_seconds:g} is not from 1 to 3600")
     parsed.host, parsed.port = host.removeprefix("[").removesuffix("]"), int(port)
     return parsed
 
@@ -185,6 +203,13 @@ def _certificate(directory: str | None) -> ServingCertificate | None:
         raise StartError(f"--tls {directory}: tls.crt and tls.key cannot be used: {error}") from error
 
 
+def _metrics_access(path: str | None) -> MetricsAccess | None:
+    try:
+        return None if path is None else MetricsAccess(path)
+    except (OSError, ValueError) as error:
+        raise StartError(f"--metrics-token-file {path} cannot be used: {error}") from error
+
+
 def _locked(directory: str) -> DirectoryLock:
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)
@@ -199,6 +224,7 @@ async def _serve(options: argparse.Namespace) -> None:
     admin = token_sha256(_admin_token(options.admin_token_file)) if options.admin_token_file else ""
     reviews = _reviews(options)
     certificate = _certificate(options.tls)
+    metrics_access = _metrics_access(options.metrics_token_file)
     lock = _locked(options.state)
     store = SqliteStore.open(options.state)
     stopping = asyncio.Event()
@@ -214,7 +240,9 @@ async def _serve(options: argparse.Namespace) -> None:
             f"what {options.state} holds cannot be loaded ({first}): start the version that wrote it, or put a backup in place"
         ) from error
     runner = web.AppRunner(
-        LedgerHttp(service, store, admin, reviews).application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS
+        LedgerHttp(service, store, admin, reviews, metrics_access).application(),
+        access_log=None,
+        shutdown_timeout=SHUTDOWN_SECONDS,
     )
     await runner.setup()
     try:
@@ -231,10 +259,14 @@ async def _serve(options: argparse.Namespace) -> None:
     sys.stdout.write(json.dumps({"url": url, "pid": os.getpid()}) + "\n")
     sys.stdout.flush()
     log.info("listening on %s, state in %s", url, options.state)
-    watching = asyncio.create_task(certificate.watch()) if certificate else None
+    beside = [asyncio.create_task(certificate.watch())] if certificate else []
+    if options.otlp_endpoint:
+        push = OtlpPush(options.otlp_endpoint, options.otlp_seconds, service.metrics, service.clock.now)
+        beside.append(asyncio.create_task(push.run()))
     await stopping.wait()
-    if watching:
-        watching.cancel()
+    for task in beside:
+        task.cancel()
+    await asyncio.gather(*beside, return_exceptions=True)
     await site.stop()  # no new connections; what was accepted is finished
     await service.stop()
     await runner.cleanup()

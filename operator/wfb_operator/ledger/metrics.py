@@ -88,6 +88,9 @@ class Metrics:
             registry=registry,
         )
         self.denied = Counter("wfb_ledger_denied", "Requests without the right to them.", ["status"], registry=registry)
+        self.otlp = Counter(
+            "wfb_ledger_otlp", "Exports to an OpenTelemetry collector, by result.", ["result"], registry=registry
+        )
         self._by_result = {name: self.reports.labels(name) for name in ("taken", "repeated", "flagged")}
         self._by_answer = {name: self.holds.labels(name) for name in ANSWERS}
 
