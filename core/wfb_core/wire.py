@@ -64,6 +64,8 @@ class UsageRow:
     list_nanos: int
     """What the provider's list price would have been."""
     agent: str = ""
+    run: str = ""
+    """The run that the caller named; empty where it named none."""
     prices: str = ""
     """The version of the price snapshot that was applied, ``provider`` where the provider said the cost
     itself, ``budget`` where a budget states the price of models that have none."""
@@ -89,6 +91,7 @@ class DecisionRecord:
     spent: int = 0
     details: str = ""
     """A JSON object with what the decision was made from (``wfb_core.evidence``); empty from an older sidecar."""
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +335,7 @@ def _usage_row(row: "_Fields") -> UsageRow:
         nanos=(nanos := row.whole("nanos")),
         list_nanos=row.whole("list_nanos", default=nanos),
         agent=row.text("agent", MODEL_LONGEST, default=""),
+        run=row.text("run", MODEL_LONGEST, default=""),
         prices=row.text("prices", MODEL_LONGEST, default=""),
     )
 
@@ -353,6 +357,7 @@ def _decision(decision: "_Fields") -> DecisionRecord:
         limit=decision.whole("limit", most=MONEY_MOST, default=0),
         spent=decision.whole("spent", most=MONEY_MOST, default=0),
         details=decision.text("details", DETAILS_LONGEST, default=""),
+        run=decision.text("run", MODEL_LONGEST, default=""),
     )
 
 

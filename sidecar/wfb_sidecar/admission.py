@@ -26,6 +26,7 @@ from wfb_sidecar.downgrading import Downgrading, Request
 from wfb_sidecar.holding import Holding
 from wfb_sidecar.loop_watch import LoopWatch
 from wfb_sidecar.metrics import Metrics
+from wfb_sidecar.named_runs import NamedRuns
 from wfb_sidecar.providers import refusal_dialect
 from wfb_sidecar.scope import Scope
 from wfb_sidecar.settling import Settling
@@ -80,6 +81,7 @@ class Admission:
         books: Books,
         downgrading: Downgrading,
         holding: Holding,
+        runs: NamedRuns,
         settling: Settling,
         loops: LoopWatch,
         metrics: Metrics,
@@ -90,13 +92,21 @@ class Admission:
         self._books = books
         self._downgrading = downgrading
         self._holding = holding
+        self._runs = runs
         self._settling = settling
         self._loops = loops
         self._metrics = metrics
         self._ids = itertools.count(1)
 
     async def admit(
-        self, row: HostRow, route: Route, method: str, path: str, headers: Mapping[str, str], body: bytes
+        self,
+        row: HostRow,
+        route: Route,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        run: str = "",
     ) -> Admitted | Refused:
         """Reads, decides and holds; returns the body to forward, or the answer to give. Never raises but for cancellation."""
         assert route.dialect is not None
@@ -112,7 +122,7 @@ class Admission:
                 return refused or Admitted(self._unheld(provider, dialect), body)
             if facts.polls is not None:
                 return Admitted(self._poll(provider, dialect, facts), body)
-            draft = self._draft(provider, dialect, facts, Request(method, path, headers, document), row)
+            draft = self._draft(provider, dialect, facts, Request(method, path, headers, document), row, run)
             draft.call.retry = retry_count(headers)
             if (refused := await self._decided(draft)) is not None:
                 return refused
@@ -125,12 +135,12 @@ class Admission:
             log.exception("a call could not be decided")
             return self.internal_error(dialect, provider)
 
-    async def admit_response(self, provider: str, facts: CallFacts) -> Call | Refused:
+    async def admit_response(self, provider: str, facts: CallFacts, run: str = "") -> Call | Refused:
         """Decides and holds for one response over a socket. Never raises but for cancellation."""
         try:
             if not await self._terms.known():
                 return self._books.refuse(SILENT, _not_ready(), Entry(provider, facts.model))
-            draft = self._draft(provider, SILENT, facts, Request("", "", {}, {}), None)
+            draft = self._draft(provider, SILENT, facts, Request("", "", {}, {}), None, run)
             return await self._decided(draft) or draft.call
         except Exception:
             log.exception("a response over a socket could not be decided")
@@ -180,13 +190,16 @@ class Admission:
             return refusal
         self._downgrade(draft)
         self._prepare(draft)
+        if (refusal := await self._reserve_in_run(draft)) is not None:
+            return refusal
         return await self._hold(draft)
 
     async def _decided(self, draft: Draft) -> Refused | None:
         """The refusal as it is told; None puts the call in flight. What fails after the hold settles it."""
-        call = draft.call
+        call, goes = draft.call, False
         try:
             refusal = await self._decide(draft)
+            goes = refusal is None
         except asyncio.CancelledError:
             self._loops.settled(call, 0, made=False)  # its client left while it waited
             raise
@@ -195,6 +208,9 @@ class Admission:
             if self._settling.holds(call):
                 self._settling.finish(call, FAILED)  # held, and it will not go
             raise
+        finally:
+            if not goes:
+                self._runs.settle(call.id, 0)
         if refusal is not None:
             self._loops.settled(call, 0, made=False)
             entry = replace(call.entry, evidence=self._holding.evidence(draft.scope, call, refusal))
@@ -227,6 +243,11 @@ class Admission:
         """What metering needs of the request."""
         draft.changed |= draft.call.dialect.prepare(draft.request.document, draft.call.facts)
 
+    async def _reserve_in_run(self, draft: Draft) -> Refusal | None:
+        """Room in the run that the caller named; before money is asked for, so that two of its calls share none."""
+        price = draft.call.price
+        return None if price is None else await self._runs.reserve(draft.call, draft.scope, price)
+
     async def _hold(self, draft: Draft) -> Refusal | None:
         """Money for it, the answer's cap lowered where need be."""
         call = draft.call
@@ -241,12 +262,15 @@ class Admission:
 
     # -- calls
 
-    def _draft(self, provider: str, dialect: Dialect, facts: CallFacts, request: Request, row: HostRow | None) -> Draft:
+    def _draft(
+        self, provider: str, dialect: Dialect, facts: CallFacts, request: Request, row: HostRow | None, run: str
+    ) -> Draft:
         assert self._terms.scope is not None
         call = self._new(provider, dialect, facts)
         call.row = row
         call.billed_whole = row.bills_cut_streams_whole if row else None
         self._price(call)
+        self._runs.join(call, self._terms.scope, run)
         return Draft(call, self._terms.scope, request)
 
     def _price(self, call: Call) -> None:

@@ -40,6 +40,8 @@ class Entry:
     """Ledger time of admission; now where there was none."""
     evidence: str = ""
     """What its decision was made from, as JSON."""
+    run: str = ""
+    """The run that the caller named."""
 
 
 class Books:
@@ -92,6 +94,7 @@ class Books:
                 limit=refusal.limit or 0,
                 spent=refusal.spent or 0,
                 details=entry.evidence,
+                run=entry.run,
             )
         )
         return decision
@@ -153,6 +156,7 @@ class Books:
                 reasoning_tokens=usage.reasoning_tokens,
                 nanos=nanos,
                 list_nanos=nanos if list_nanos is None else list_nanos,
+                run=entry.run,
                 prices=prices,
             )
         )
@@ -175,6 +179,7 @@ class Books:
                 cost=cost,
                 limit=0,
                 spent=0,
+                run=entry.run,
             )
         )
 

@@ -62,6 +62,12 @@ class Call:
     """For a poll: the call whose result it reads."""
 
     downgraded: Downgraded | None = None
+    run: str = ""
+    """The run that the caller named, as it is reported: below the pod's own run where it has one."""
+    named_run: str = ""
+    """The same, as the caller named it."""
+    hold_most: int | None = None
+    """The largest hold that its run leaves it; None where no run limits it."""
 
     @property
     def requested(self) -> str:
@@ -71,4 +77,4 @@ class Call:
     @property
     def entry(self) -> Entry:
         """What is written down of it."""
-        return Entry(self.provider, self.requested, self.decision, self.hold, self.at)
+        return Entry(self.provider, self.requested, self.decision, self.hold, self.at, run=self.run)

@@ -9,6 +9,7 @@ from wfb_sidecar.holding import Holding
 from wfb_sidecar.loop_watch import LoopWatch
 from wfb_sidecar.marks import Marks
 from wfb_sidecar.metrics import Metrics
+from wfb_sidecar.named_runs import NamedRuns
 from wfb_sidecar.settling import Settling
 from wfb_sidecar.terms import Terms
 from wfb_sidecar.till import Till
@@ -26,7 +27,8 @@ class Calls:
         self.settling = Settling(clock, self.terms, till, books, expectations, self.loops, metrics)
         downgrading = Downgrading(clock, self.terms, books, expectations)
         self.holding = holding = Holding(clock, till, books, expectations, self.terms)
+        runs = NamedRuns(clock, till, metrics)
         self.admission = Admission(
-            clock, self.terms, till, books, downgrading, holding, self.settling, self.loops, metrics
+            clock, self.terms, till, books, downgrading, holding, runs, self.settling, self.loops, metrics
         )
         self.marks = Marks(clock, self.terms, till, downgrading)

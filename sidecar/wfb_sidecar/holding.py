@@ -89,6 +89,8 @@ class Holding:
         changed, hold = False, sizes.floor if sizes.full == UNKNOWN else sizes.full
         if enforced and sizes.clamps:
             hold = self._lowered(sizes, enforced)
+        if call.hold_most is not None:
+            hold = min(hold, max(sizes.floor, call.hold_most))
         for _ in range(ATTEMPTS):
             if enforced and hold < sizes.full:
                 cap = max(bounds.affordable_output(facts, price, hold), 1)

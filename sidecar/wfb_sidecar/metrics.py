@@ -35,6 +35,14 @@ class Metrics:
         self.unmetered = Counter(
             "wfb_sidecar_calls_unmetered", "Calls let through without a meter.", ["provider", "reason"], registry=r
         )
+        self.run_headers_ignored = Counter(
+            "wfb_sidecar_run_headers_ignored",
+            "Calls whose x-wfb-run names no run; each went on without one.",
+            registry=r,
+        )
+        self.calls_in_other_run = Counter(
+            "wfb_sidecar_calls_in_other_run", "Calls whose run shares one book, being one too many.", registry=r
+        )
         self.internal_errors = Counter(
             "wfb_sidecar_internal_errors", "Failures of the sidecar's own code; each refused its call.", registry=r
         )

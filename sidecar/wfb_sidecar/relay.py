@@ -22,6 +22,7 @@ from mitmproxy.proxy.layers.http import HTTPMode
 from wfb_core import reasons
 from wfb_core.dialects import SOCKETS
 from wfb_core.hosts import FREE, METERED, UNMETERED, HostRow, Route
+from wfb_core.runs import HEADER as RUN_HEADER
 from wfb_core.settle import COMPLETE, CUT, FAILED
 from wfb_core.settle import LEFT as CLIENT_LEFT
 from wfb_sidecar.admission import Admitted
@@ -286,6 +287,7 @@ class Relay(server.LiveConnectionHandler):
         request = flow.request
         if self._base_url and not self._to_provider(flow):
             return None
+        flow.metadata["run"] = request.headers.get(RUN_HEADER, "")
         if any(name.lower().startswith(_OWN_HEADERS) for name, _ in request.headers.fields):
             request.headers.fields = tuple(
                 (name, value) for name, value in request.headers.fields if not name.lower().startswith(_OWN_HEADERS)
@@ -389,7 +391,7 @@ class Relay(server.LiveConnectionHandler):
         request = flow.request
         provider = route.provider or row.provider
         meter = SOCKETS[route.dialect or ""].open(request.path, plain_headers(request.headers), provider)
-        socket = self._sockets[flow.id] = Socket(self._house.calls, meter, provider)
+        socket = self._sockets[flow.id] = Socket(self._house.calls, meter, provider, flow.metadata.get("run", ""))
         refused = await socket.opening()
         if refused is not None:
             _answer(flow, refused)
@@ -421,7 +423,13 @@ class Relay(server.LiveConnectionHandler):
         begun = time.perf_counter()
         try:
             outcome = await self._house.calls.admission.admit(
-                row, route, request.method, request.path, plain_headers(request.headers), request.raw_content or b""
+                row,
+                route,
+                request.method,
+                request.path,
+                plain_headers(request.headers),
+                request.raw_content or b"",
+                flow.metadata.get("run", ""),
             )
             if isinstance(outcome, Admitted):
                 self._house.metrics.admitted(time.perf_counter() - begun, outcome.call.waited)

@@ -30,8 +30,9 @@ class Told:
 class Socket:
     """One socket, from its upgrade to its end."""
 
-    def __init__(self, calls: Calls, meter: SocketMeter, provider: str) -> None:
+    def __init__(self, calls: Calls, meter: SocketMeter, provider: str, run: str = "") -> None:
         self._calls = calls
+        self._run = run
         self._meter = meter
         self._provider = provider
         self._call: Call | None = None
@@ -78,7 +79,7 @@ class Socket:
         facts = self._meter.facts()
         if self._call is not None or facts is None:
             return None
-        outcome = await self._calls.admission.admit_response(self._provider, facts)
+        outcome = await self._calls.admission.admit_response(self._provider, facts, self._run)
         if isinstance(outcome, Refused):
             return outcome
         self._call = outcome

@@ -40,6 +40,7 @@ class Till:
         self.scope_version = 0
         self.on_newer_scope: Callable[[], None] = lambda: None
         self.on_figures: Callable[[RunFigures | None], None] = lambda _: None
+        self.on_settle: Callable[[int, int], None] = lambda _call, _cost: None
         self.reports = 0
         self.report_errors = 0
         self.flagged = 0
@@ -84,6 +85,7 @@ class Till:
     def settle(self, call: int, cost: int) -> None:
         """Replaces the hold by the real cost."""
         self.wallet.settle(self._clock.now(), call, cost)
+        self.on_settle(call, cost)
         self.wallet.keep()
         self.told()
         self.on_settled(call, cost)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from math import inf
 
 from wfb_core.grants import Holder, Row, Window
+from wfb_core.runs import MOST, OTHER
 from wfb_core.stages import OPEN
 from wfb_operator.ledger.budgets import BudgetEntry, Budgets, as_followed, terms_of
 from wfb_operator.ledger.grant_book import GrantBook, ended
@@ -63,6 +64,8 @@ class Memory:
         self.identities = {row.token_sha256: from_store(row) for row in loaded.identities}
         self._reviewed: dict[str, Identity] = {}
         self._reach: dict[str, Reach] = {}
+        self._named: dict[str, set[int]] = {}  # by holder prefix: hashes of the run names that it sent
+        self._named_since = awake
         self._state_written: StoredState = state
         self._batched: set[str] = set()
         self._rewritten: set[str] = set()
@@ -117,6 +120,23 @@ class Memory:
             openings[window_id] = found
         return found
 
+    def named_run(self, identity: Identity, name: str) -> str:
+        """The run that usage is kept under: the pod's own, or below it or instead of it the one that its caller named.
+
+        A pod has so many names in an hour, however many it sends; the rest are one run.
+        """
+        if not name or name == identity.run:
+            return identity.run
+        name = name.removeprefix(f"{identity.run}/") if identity.run else name
+        known = self._named.setdefault(identity.holder_prefix, set())
+        key = hash(name)  # the names themselves would take ten times the room
+        if key not in known:
+            if len(known) >= MOST:
+                name = OTHER
+            else:
+                known.add(key)
+        return f"{identity.run}/{name}" if identity.run else name
+
     def scope_changed(self, now: float) -> None:
         """Budgets, prices or labels are others: everyone is to ask anew.
 
@@ -159,6 +179,8 @@ class Memory:
     def let_go(self, now: float) -> None:
         """Drop what nobody speaks of any more; the store keeps it."""
         before = now - KEPT_SECONDS
+        if self._named_since < before:
+            self._named, self._named_since = {}, now
         for window_id, window in list(self.grants.windows.items()):
             idle_run = self.notes[window_id].kind == "Run" and self.grants.unheard(window_id, before)
             if ended(window, before) or idle_run:

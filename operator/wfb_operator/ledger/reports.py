@@ -139,7 +139,7 @@ def _take_batches(
                     holder,
                     identity.namespace,
                     workflow,
-                    identity.run,
+                    memory.named_run(identity, d.run),
                     d.details,
                 )
             )
@@ -147,14 +147,14 @@ def _take_batches(
 
 
 def _book(memory: Memory, identity: Identity, row: UsageRow, writes: Writes) -> None:
-    workflow = identity.label("workflow")
+    workflow, named = identity.label("workflow"), memory.named_run(identity, row.run)
     key = (
         row.minute,
         identity.namespace,
         identity.label("team"),
         identity.label("feature"),
         workflow,
-        identity.run,
+        named,
         row.agent,
         row.provider,
         row.model,
@@ -176,8 +176,8 @@ def _book(memory: Memory, identity: Identity, row: UsageRow, writes: Writes) -> 
     )
     known = writes.usage.get(key)
     writes.usage[key] = list(counts) if known is None else [a + b for a, b in zip(known, counts, strict=True)]
-    if identity.run:
-        run = identity.namespace, workflow, identity.run
+    if named:
+        run = identity.namespace, workflow, named
         seen, nanos = writes.runs.get(run, (0.0, 0))
         writes.runs[run] = (max(seen, row.minute * 60.0), nanos + row.nanos)
     memory.run_costs.book(identity, row.minute * 60.0, row.nanos, writes)

@@ -1,0 +1,96 @@
+"""Runs that a header names: which names are taken, how many, what limits them, and their books."""
+
+import pytest
+
+from wfb_core.budget import ALLOW, REPORT, Budget, Limit
+from wfb_core.runs import LONGEST, OTHER, REMEMBERED, Runs, remembered, run_limit, run_name
+
+HOUR = 3600.0
+
+
+@pytest.mark.parametrize("name", ["r1", "2026-11-25T10:00:00Z", "a/b.c_d@e+f=g", "x" * LONGEST])
+def test_a_name_is_taken_as_it_is(name):
+    """Ids and timestamps as people make them."""
+    assert run_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "value", ["", " r1", "r1 ", "a, b", "x" * (LONGEST + 1), "ü", "r\n", "-r", OTHER, "a|b", "$(id)", "\x00"]
+)
+def test_what_names_no_run_says_what_would(value):
+    """Nothing is trimmed or cut, so two names never become one; the way out is in the message."""
+    with pytest.raises(ValueError, match="names no run: use 1 to 128 letters"):
+        run_name(value)
+
+
+DAY, RUN5, RUN3 = Limit("Day", 100), Limit("Run", 5), Limit("Run", 3, max_age=60.0)
+
+
+def of(*limits, **fields):
+    return Budget("ns", "b", {}, limits, **fields)
+
+
+LIMITS = [
+    ((of(DAY, RUN5),), 5, "a limit above it"),
+    ((of(RUN5),), None, "no limit above it: fresh names would be free money"),
+    ((of(DAY, RUN5), of(Limit("Total", 9), RUN3)), 3, "of two the tighter"),
+    ((of(DAY, RUN5), of(RUN3)), 5, "only those with a limit above"),
+    ((of(DAY, RUN5, enforcement=REPORT),), None, "it only reports"),
+    ((of(DAY, RUN5, on_exhausted=ALLOW),), None, "it allows more"),
+    ((of(DAY),), None, "no limit for runs"),
+    ((), None, "no budget"),
+]
+
+
+@pytest.mark.parametrize(("budgets", "nanos", "why"), LIMITS, ids=[row[2] for row in LIMITS])
+def test_a_named_run_is_limited_only_below_another_limit(budgets, nanos, why):
+    """Whoever names runs could mint one for each call."""
+    found = run_limit(budgets)
+    assert (found and found[1].nanos) == nanos
+
+
+def test_a_run_is_remembered_as_long_as_a_budget_says():
+    """The longest maxAge counts, and a day where none is stated."""
+    assert remembered((of(DAY, RUN3), of(RUN5))) == 60.0
+    assert remembered((of(DAY, RUN5),)) == REMEMBERED
+
+
+def test_runs_do_not_share():
+    """What one run holds and spends leaves the other's room whole."""
+    runs = Runs()
+    for name in ("a", "b"):
+        runs.enter(name, 0.0, HOUR)
+    runs.hold("a", 1, 40)
+    assert (runs.room("a", 100), runs.room("b", 100)) == (60, 100)
+
+    runs.settle(1, 25)
+    runs.settle(1, 25)  # a second settlement of the same call
+
+    assert (runs.room("a", 100), runs.used("a"), runs.room("b", 100)) == (75, 25, 100)
+
+
+def test_a_pod_that_mints_runs_fills_no_memory():
+    """A million names: a thousand have books, the rest share one, and whoever had a book keeps it."""
+    runs = Runs()
+    runs.enter("mine", 0.0, HOUR)
+    runs.hold("mine", 1, 7)
+    names = {runs.enter(f"r{n}", 0.001 * n, HOUR) for n in range(1_000_000)}
+
+    assert len(runs) <= 1001
+    assert OTHER in names
+    assert runs.enter("mine", 1000.0, HOUR) == "mine"
+    assert runs.room("mine", 10) == 3
+
+
+def test_a_run_that_ended_makes_place_for_the_next():
+    """Unnamed for its age it is forgotten, unless a call of it is still under way."""
+    runs = Runs(most=2)
+    for name in ("ended", "under way"):
+        runs.enter(name, 0.0, HOUR)
+    runs.hold("under way", 1, 5)
+    assert runs.enter("third", HOUR - 1, HOUR) == OTHER
+
+    assert runs.enter("fourth", HOUR + 1, HOUR) == OTHER  # the shared one took the place
+    assert runs.enter("fifth", 3 * HOUR, HOUR) == "fifth"
+    assert runs.used("under way") == 0
+    assert runs.room("under way", 5) == 0

@@ -1,0 +1,115 @@
+"""`x-wfb-run` through a real sidecar and ledger: reported, stripped, limited below another limit, and never shared."""
+
+import threading
+
+import pytest
+
+URL = "https://api.openai.com/v1/chat/completions"
+CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello there"}], "max_tokens": 100}
+LIMITS = [{"window": "Total", "usd": "10.00"}, {"window": "Run", "usd": "0.003"}]
+
+
+def ask(http, run="", tokens=100, **more):
+    headers = {"x-sim-output-tokens": str(tokens)} | ({"x-wfb-run": run} if run else {}) | more
+    return http.post(URL, json=CHAT, headers=headers)
+
+
+def usage_by_run(bench):
+    return {row["run"]: row["calls"] for row in bench.ask("GET", "/v1/usage?by=run")["usage"] if row["calls"]}
+
+
+def test_a_named_run_is_stopped_at_its_limit_and_others_go_on(make_bench, client):
+    """About three calls fit into one run; the fourth is refused with the run's figures, and another run is untouched."""
+    bench = make_bench(limits=LIMITS)
+    http = client(bench.sidecar())
+    answers = [ask(http, "one") for _ in range(6)]
+    paid = [a.status_code for a in answers].count(200)
+
+    assert 2 <= paid < 6
+    refused = answers[-1]
+    assert refused.status_code == 402
+    told = refused.json()["error"]["budget"]
+    assert (told["scope"], told["limit"], told["reason"]) == ("Run", "0.003", "BudgetExhausted")
+    assert "run one has $" in refused.text
+    assert ask(http, "two").status_code == 200
+    assert ask(http).status_code == 200
+    bench.settled(paid + 2)
+    assert usage_by_run(bench) == {"one": paid, "two": 1, "": 1}
+    assert {d["run"] for d in bench.decisions()} == {"one"}
+
+
+def test_the_calls_of_one_run_share_its_money_at_once(make_bench, client):
+    """Ten at the same time cost no more than the run may, and what is free again goes to those that waited."""
+    bench = make_bench(limits=LIMITS, waitSeconds=5)
+    sidecar = bench.sidecar()
+    codes = []
+
+    def one():
+        codes.append(ask(client(sidecar), "one", tokens=60, **{"x-sim-latency-ms": "100"}).status_code)
+
+    threads = [threading.Thread(target=one) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    bench.settled()
+    assert bench.bill() <= 3_000_000
+    assert codes.count(200) >= 3
+    assert set(codes) <= {200, 402, 429}
+
+
+NOT_LIMITED = {
+    "a budget whose only limit is Run": {"limits": [{"window": "Run", "usd": "0.003"}]},
+    "a budget that reports": {"limits": LIMITS, "enforcement": "Report"},
+}
+
+
+@pytest.mark.parametrize("spec", NOT_LIMITED.values(), ids=NOT_LIMITED)
+def test_a_header_is_trusted_only_below_another_limit(make_bench, client, spec):
+    """There the run is reported all the same."""
+    bench = make_bench(**spec)
+    http = client(bench.sidecar())
+
+    assert [ask(http, "one").status_code for _ in range(5)] == [200] * 5
+
+    bench.settled(5)
+    assert usage_by_run(bench) == {"one": 5}
+
+
+def test_a_header_that_names_no_run_is_left_aside_and_counted(make_bench, client):
+    """The call goes on without a run; a cut or cleaned name could be another's."""
+    bench = make_bench(limits=LIMITS)
+    sidecar = bench.sidecar()
+    http = client(sidecar)
+
+    assert [ask(http, bad).status_code for bad in ("two words", "x" * 200, "(other)")] == [200] * 3
+
+    assert sidecar.metric("run_headers_ignored_total") == 3
+    bench.settled(3)
+    assert usage_by_run(bench) == {"": 3}
+
+
+def test_beyond_a_pods_share_of_names_calls_count_in_one_run(make_bench, client):
+    """Who mints a run for each call finds that they are one, with one limit; the ledger keeps no more names either."""
+    bench = make_bench(limits=LIMITS)
+    sidecar = bench.sidecar()
+    sidecar.call(lambda: setattr(sidecar.parts.calls.admission._runs.runs, "most", 2))
+    http = client(sidecar)
+
+    codes = [ask(http, f"run-{n}").status_code for n in range(9)]
+
+    assert codes[:4] == [200] * 4
+    assert codes[-1] == 402
+    bench.settled(codes.count(200))
+    assert set(usage_by_run(bench)) == {"run-0", "run-1", "(other)"}
+    assert sidecar.metric("calls_in_other_run_total") == 7
+
+
+def test_a_call_that_fails_costs_its_run_nothing(make_bench, client):
+    """What was reserved for a call that the provider turned down is there for the next."""
+    bench = make_bench(limits=LIMITS)
+    http = client(bench.sidecar())
+
+    assert [ask(http, "one", **{"x-sim-fault": "500"}).status_code for _ in range(10)] == [500] * 10
+    assert ask(http, "one").status_code == 200
