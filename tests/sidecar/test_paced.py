@@ -48,7 +48,7 @@ def test_slow_at_a_rate_answers_with_the_time_of_the_turn(make_bench, client):
 
 def exhausted(make_bench, client, **spec):
     """A bench whose limit is spent, with a trickle."""
-    bench = make_bench(limits=[{"window": "Total", "usd": "0.0021"}], onExhausted=THROTTLE, **spec)
+    bench = make_bench(limits=[{"window": "Total", "usd": "0.0021"}], **{"onExhausted": THROTTLE} | spec)
     sidecar = bench.sidecar()
     http = client(sidecar)
     assert ask(http).status_code == 200
@@ -77,7 +77,8 @@ def test_a_trickle_lets_calls_through_beyond_the_limit_and_never_more(make_bench
 
 def test_a_call_that_the_trickle_will_not_pay_in_time_is_told_when_it_will(make_bench, client):
     """429 at once, with the reason Throttled and the seconds until enough has accrued."""
-    _, _, http = exhausted(make_bench, client, maxDelaySeconds=1)
+    slower = THROTTLE | {"usdPerHour": "0.036"}  # a call in a hundred seconds
+    _, _, http = exhausted(make_bench, client, maxDelaySeconds=1, onExhausted=slower)
     answer = [ask(http) for _ in range(3)][-1]
 
     assert answer.status_code == 429
