@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format lock images bench-bounds bench-loops bench-meter bench-month bench-overshoot bench-proxy bench-soak clean cluster cluster-down
+.PHONY: help setup demo test lint format lock images bench-bounds bench-loops bench-meter bench-month bench-overshoot bench-pacing bench-proxy bench-soak clean cluster cluster-down
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -37,6 +37,9 @@ format: $(STAMP) ## let ruff mend what it can
 
 bench-overshoot: $(STAMP) ## dollars past the limit and false refusals, scenario by scenario
 	@$(BIN)/python tests/bench/overshoot.py
+
+bench-pacing: $(STAMP) ## three minutes in Slow over fifty pods: spend against an even rate, order, waits
+	@$(BIN)/python tests/bench/pacing.py
 
 bench-proxy: $(STAMP) ## latency, rps and memory beside a direct call and a bare mitmproxy relay
 	@$(BIN)/python tests/bench/proxy.py

@@ -14,7 +14,7 @@ Everything follows from a seed. A broken property raises :class:`Broken`, whose 
 """
 
 from grants_simulator.disk import Disk
-from grants_simulator.experiments import pace, rated, throttle, turns
+from grants_simulator.experiments import half_hour, pace, rated, throttle, turns
 from grants_simulator.scenarios import SCENARIOS, Scenario
 from grants_simulator.world import Broken, Call, Kinds, Pod, World
 
@@ -27,6 +27,7 @@ __all__ = [
     "Pod",
     "Scenario",
     "World",
+    "half_hour",
     "pace",
     "rated",
     "throttle",

@@ -65,6 +65,7 @@ class Call:
     asked: float
     large: bool = False
     answer: str = PENDING
+    answered: float = inf
     windows: tuple[str, ...] = ()
 
 
@@ -294,7 +295,7 @@ class World:
             limits = {name: self.ledger.windows[name].limit for name in at}
             if wallet.overdraw(self.now, call.number, call.hold, call.expected, at, limits):
                 answer, on_purpose = GRANTED, True
-        call.answer = answer
+        call.answer, call.answered = answer, self.now
         self.answers["let through" if on_purpose else answer] += 1
         self.waits[call.large, answer].append(self.now - call.asked)
         if answer == EXHAUSTED:

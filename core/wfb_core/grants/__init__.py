@@ -47,7 +47,8 @@ and nothing here reads a clock, a disk or a network. The rules, and where each i
     which its hold is placed: a grant that arrives after midnight is slack of yesterday, and the call asks again.
     (``Wallet.ahead``, ``Wallet.on_reply``)
 15. **Slow.** A line runs evenly from the spend at which Slow began to the limit at the window's end. A call may go, in
-    order of age, while what is used, expected of calls in flight and expected of those ahead is below the line. The
+    order of age, while what is used, expected of calls in flight and expected of those ahead is below the line; where
+    any are ahead its own expectation too, or it would take what is theirs to spend. The
     line leads that sum by at most a fiftieth of the rest and a minute of pace, and trails ``used`` by at most a fiftieth.
     Where Slow has a rate of its own the line rises by that instead, leads by at most a minute of it, and waits for
     whatever is spent above it. A window with neither end nor rate has nothing to pace to. (``Window.pace``)

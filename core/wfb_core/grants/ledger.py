@@ -326,7 +326,9 @@ class Ledger:
                 turn = window.trickle_seconds(missing)
                 return Obstacle(name, THROTTLED, turn), window.crowded_by_trickle(need.hold + hold, need.patience)
             return Obstacle(name, HELD), window.crowded(hold, expected, oldest, now, paced=False)
-        if not beyond and window.slow() and (lead := window.pace(now) - expected) <= 0:
+        # Behind others it takes no more than they leave: what it is expected to cost has to fit beside what they are.
+        others = expected + need.expected if expected else 0
+        if not beyond and window.slow() and (lead := window.pace(now) - others) <= 0:
             turn = window.pace_seconds(now, -lead)
             return Obstacle(name, PACED, turn), window.crowded(hold, expected, oldest, now, paced=True)
         return None, False
@@ -431,6 +433,14 @@ class Ledger:
             if row.lost:
                 self._book(holder, window, lost=row.held)
         return given_back
+
+    def believe(self, holder: str, window_id: str, ceiling: int) -> None:
+        """For a window that was forgotten while a holder was out of reach: what it states up to a ceiling is believed.
+
+        Booked as ``learned``, like money released by hand whose holder returns.
+        """
+        self._row(holder, window_id).released = ceiling
+        self._changes.rows.add((holder, window_id))
 
     def begin_epoch(self, now: float) -> None:
         """Call once after loading a restored backup: for a while holders say what they hold, and nothing is granted.

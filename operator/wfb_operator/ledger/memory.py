@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from math import inf
 
+from wfb_core.budget import RUN
 from wfb_core.grants import Holder, Row, Window
 from wfb_core.runs import MOST, OTHER
 from wfb_core.stages import OPEN
@@ -182,12 +183,29 @@ class Memory:
         if self._named_since < before:
             self._named, self._named_since = {}, now
         for window_id, window in list(self.grants.windows.items()):
-            idle_run = self.notes[window_id].kind == "Run" and self.grants.unheard(window_id, before)
+            idle_run = self.notes[window_id].kind == RUN and self.grants.unheard(
+                window_id, self._run_ended(window_id, now)
+            )
             if ended(window, before) or idle_run:
                 self.grants.drop(window_id)
                 self.windows_of[self.notes.pop(window_id).budget].discard(window_id)
         for holder in self.grants.put_aside(before):
             self.applied.pop(holder, None)
+
+    def _run_ended(self, window_id: str, now: float) -> float:
+        """A run is over when nobody spoke of it since then: its budget may say sooner than memory would."""
+        found = self.budgets.limit(self.notes[window_id].budget, RUN)
+        return now - min(KEPT_SECONDS, found[1].max_age if found and found[1].max_age is not None else KEPT_SECONDS)
+
+    def forget_runs(self, now: float, writes: Writes) -> None:
+        """Have the store forget the runs that are older than their budget's ``maxAge``, but for those in memory."""
+        writes.forget_runs = tuple(
+            (entry.budget.key, now - limit.max_age)
+            for entry in self.budgets.entries.values()
+            for limit in entry.budget.limits
+            if limit.max_age is not None
+        )
+        writes.present = self.grants.windows.keys()
 
     def _note(self, window_id: str, budget: str, kind: str, stage: str, rung: int = 0) -> None:
         self.notes[window_id] = WindowNote(budget, kind, stage, rung)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from wfb_core.budget import RUN
 from wfb_core.grants import Reply, Report
 from wfb_core.windows import window_at
 from wfb_core.wire import Batch, Dispatch, UsageRow
@@ -78,6 +79,10 @@ def _open_windows(memory: Memory, identity: Identity, report: Report, now: float
             try:
                 check_time(found, now)
                 memory.open(found)
+                claim = report.claims.get(window_id)
+                if found.limit.window == RUN and claim is not None and claim.ceiling:
+                    # Forgotten while its pod was out of reach: refused, the pod could never report again.
+                    memory.grants.believe(report.holder, window_id, claim.ceiling)
             except WindowRefusedError as error:
                 refused[window_id] = error.reason
         else:
@@ -189,7 +194,7 @@ def _book_estimate(memory: Memory, identity: Identity, row: UsageRow, writes: Wr
     """What was not metered exactly is shown apart, in every window that its minute belongs to."""
     for entry in memory.reach(identity).entries:
         for limit in entry.budget.limits:
-            if limit.window == "Run" and not identity.run:
+            if limit.window == RUN and not identity.run:
                 continue
             try:
                 at = window_at(entry.budget.key, limit.window, entry.budget.time_zone, row.minute * 60.0, identity.run)

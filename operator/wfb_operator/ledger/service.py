@@ -195,6 +195,10 @@ class LedgerService:
 
         await self._change(apply)
 
+    async def forget_runs(self) -> None:
+        """Forget runs that are older than their budgets say; raises UnavailableError."""
+        await self._change(lambda memory, now, writes: memory.forget_runs(now, writes))
+
     async def wait_for_scope(self, after: int, seconds: float) -> bool:
         """Whether the scope is, or becomes within a time, another than a version."""
         until = time.monotonic() + seconds
@@ -352,6 +356,7 @@ class LedgerService:
                 if time.monotonic() >= tidy_at:
                     tidy_at = time.monotonic() + TIDY_SECONDS
                     await self._roll_and_forget()
+                    await self.forget_runs()
             except Exception as error:
                 log.warning("housekeeping: %s: %s", type(error).__name__, error)
 

@@ -1,12 +1,20 @@
 """Every rule, broken alone, is noticed: else the simulator's silence would prove nothing."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from grants_simulator import Broken, Kinds, World, pace, rated, throttle, turns
 from wfb_core.grants import Ledger, Purse, Wallet, Window, timing
+
+
+class TakesFromOlder(Ledger):
+    """Lets a younger call spend what is set aside for older ones, if only there is anything beside it."""
+
+    def _in_the_way(self, now, name, need, since):
+        return super()._in_the_way(now, name, replace(need, expected=0), since)
 
 
 class NoSequence(Ledger):
@@ -159,6 +167,12 @@ MUTANTS: dict[str, tuple[str, Kinds, str, dict[str, Any]]] = {
     "a purse is put away too early": ("midnight", Kinds(wallet=ForgetsTooEarly), "P[56]", {}),
     "overdraw knows no bound": ("ignore", Kinds(wallet=BoundlessOverdraw), "P6", OUTAGES),
 }
+
+
+def test_who_takes_from_older_calls_is_noticed() -> None:
+    """In Slow, order is one of money too: else a dear young call leaves an older one waiting again and again."""
+    with pytest.raises(Broken, match="^P4"):
+        try_seeds(range(6), lambda seed: pace(seed, Kinds(ledger=TakesFromOlder)))
 
 
 def try_seeds(seeds: Iterable[int], experiment: Callable[[int], Any]) -> None:

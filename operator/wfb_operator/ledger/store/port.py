@@ -329,6 +329,10 @@ class Writes:
     snapshot: tuple[str, bytes] | None = None
     """A price snapshot and its SHA-256."""
     state: StoredState | None = None
+    forget_runs: tuple[tuple[str, float], ...] = ()
+    """(budget, time): its runs whose holders were all unheard since are forgotten, a part at a time."""
+    present: Collection[str] = ()
+    """Windows in memory: those stay."""
 
     def __bool__(self) -> bool:
         return any(
@@ -350,6 +354,7 @@ class Writes:
                 self.identities,
                 self.snapshot,
                 self.state,
+                self.forget_runs,
             )
         )
 

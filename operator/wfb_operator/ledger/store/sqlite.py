@@ -181,7 +181,20 @@ class SqliteStore:
             connection.execute("INSERT OR IGNORE INTO snapshots VALUES (?, ?, ?)", (*w.snapshot, w.clock))
         if w.state is not None:
             connection.execute("UPDATE ledger SET epoch = ?, learn_until = ?, scope = ?, prices = ?", w.state)
+        for budget, before in w.forget_runs:
+            self._forget_runs(connection, budget, before, w.present)
         connection.execute("UPDATE ledger SET commits = commits + 1, clock = ?", (w.clock,))
+
+    @staticmethod
+    def _forget_runs(connection: sqlite3.Connection, budget: str, before: float, present: Collection[str]) -> None:
+        runs = connection.execute(
+            "SELECT id FROM windows WHERE budget = ? AND kind = 'Run' AND NOT EXISTS (SELECT 1 FROM grants JOIN holders"
+            " ON holders.id = grants.holder WHERE grants.window = windows.id AND holders.seen >= ?)",
+            (budget, before),
+        )
+        ended = [(run,) for (run,) in runs if run not in present][:TIDY_ROWS]
+        for table, column in (("grants", "window"), ("estimates", "window"), ("windows", "id")):
+            connection.executemany(f"DELETE FROM {table} WHERE {column} = ?", ended)
 
     async def mark(self) -> None:
         """Now and then: write down outside the database how far it has come."""
