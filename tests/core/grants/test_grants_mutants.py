@@ -171,7 +171,7 @@ MUTANTS: dict[str, tuple[str, Kinds, str, dict[str, Any]]] = {
 
 def test_who_takes_from_older_calls_is_noticed() -> None:
     """In Slow, order is one of money too: else a dear young call leaves an older one waiting again and again."""
-    with pytest.raises(Broken, match="^P4"):
+    with pytest.raises(Broken, match=r"^P4"):
         try_seeds(range(6), lambda seed: pace(seed, Kinds(ledger=TakesFromOlder)))
 
 
