@@ -29,6 +29,7 @@ REASONS = {
     "AllowedBeyond": "Calls go on beyond the limit, as spec.onExhausted says.",
     "RoomLeft": "Every window has money left.",
     "Exhausted": "A window's money is spent.",
+    "CallsDoNotFit": "Money is left, and calls that need more than that are refused.",
     "AllPriced": "Every call of the last day had a known price.",
     "UnpricedModels": "Calls went to models whose price is not known.",
     "AllCovered": "Every pod in this budget has the sidecar of this version.",

@@ -19,22 +19,24 @@ OURS = {LABEL_PREFIX + name: name for name in ("team", "feature", "workflow")}
 def counted(
     budgets: Mapping[str, Budget],
     lines: Iterable[Mapping[str, Any]],
+    refused: Iterable[Mapping[str, Any]],
     usage: Sequence[Mapping[str, Any]],
     namespace_labels: Callable[[str], Mapping[str, str]],
 ) -> dict[str, Counted]:
-    """Each budget's windows, costliest models and features, and unpriced models.
+    """Each budget's windows, costliest models and features, unpriced models and last refusal.
 
-    ``lines`` are the summary's, ``usage`` rows by USAGE_BY. A budget that selects by labels of other people's gets no
+    ``lines`` and ``refused`` are the summary's, ``usage`` rows by USAGE_BY. A budget that selects by labels of other people's gets no
     share of the usage: rows carry ours alone.
     """
     by_budget: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for line in lines:
         by_budget[line["budget"]].append(line)
+    last = {row["budget"]: row for row in refused}
     found = {}
     for key, budget in budgets.items():
         mine = [row for row in usage if _of(budget, row, namespace_labels(row["namespace"]))]
         unpriced = sorted({row["model"] for row in mine if row["outcome"] == "unpriced"})
-        found[key] = Counted(by_budget[key], _top(mine, "model"), _top(mine, "feature"), tuple(unpriced))
+        found[key] = Counted(by_budget[key], _top(mine, "model"), _top(mine, "feature"), tuple(unpriced), last.get(key))
     return found
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from wfb_core.stages import EXHAUSTED, OPEN
 from wfb_core.windows import parse_window_id
-from wfb_operator.controller.status import rfc3339
+from wfb_operator.controller.amounts import rfc3339
 
 COMPONENT = "wfb-controller"
 RECENT_SECONDS = 1800.0

@@ -160,7 +160,7 @@ class Reconciler:
         self._metrics.ledger_answered(answered=True)
         await self._tell(changes, loops, wall)
         parsed = _parsed(planned.standings)
-        return counted(parsed, summary["budgets"], memory.usage, self.world.namespace_labels)
+        return counted(parsed, summary["budgets"], summary["refused"], memory.usage, self.world.namespace_labels)
 
     async def _tell(self, changes: list[dict[str, Any]], loops: list[dict[str, Any]], wall: float) -> None:
         """An Event for every stage change and every loop that is new."""

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from wfb_core.budget import ALLOW, REPORT, RUN, Budget
 from wfb_core.stages import EXHAUSTED, OPEN, STAGES
 from wfb_core.windows import parse_window_id
+from wfb_operator.controller.amounts import cents, rfc3339
 from wfb_operator.controller.conditions import (
     COVERED,
     ENFORCED,
@@ -22,10 +22,27 @@ from wfb_operator.controller.conditions import (
     as_written,
 )
 from wfb_operator.controller.coverage import Coverage
+from wfb_operator.controller.refusals import last_refusal, without_room
 
 RUNS_SHOWN = 5
 TOP_SHOWN = 5
 MODELS_NAMED = 5
+
+KEPT = (
+    "stage",
+    "tightestWindow",
+    "spentUSD",
+    "limitUSD",
+    "reservedUSD",
+    "percentUsed",
+    "resetsAt",
+    "windows",
+    "runs",
+    "topModels",
+    "topFeatures",
+    "lastRefusal",
+)
+"""What the ledger says: it stays as it was while the ledger does not answer."""
 
 VOLATILE = ("usdPerHour", "exhaustedAt", "pacedUSDPerHour")
 """Fields of a window that move with the clock alone: they are written along, and are no reason to write."""
@@ -42,6 +59,8 @@ class Counted:
     """The costliest of the last day: name, usd, calls."""
     unpriced: tuple[str, ...] = ()
     """Models of the last day whose price is not known."""
+    refused: Mapping[str, Any] | None = None
+    """Of its summary: the last call that the budget refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +92,13 @@ def status_of(seen: Seen, now: float) -> dict[str, Any]:
     generation = int(seen.document["metadata"].get("generation", 0))
     status: dict[str, Any] = {"observedGeneration": generation, "pods": seen.coverage.figures()}
     if seen.counted is None:
-        kept = ("stage", "tightestWindow", "spentUSD", "limitUSD", "percentUsed", "resetsAt", "windows", "runs")
-        status |= {name: before[name] for name in (*kept, "topModels", "topFeatures") if name in before}
+        status |= {name: before[name] for name in KEPT if name in before}
     else:
         status |= _money(seen.counted, now)
     conditions = [
         _ready(seen),
         _enforced(seen),
-        _within(seen),
+        _within(seen, now),
         _prices(seen),
         _covered(seen),
         Condition(NORMAL, UNKNOWN, "NotSeen"),
@@ -93,12 +111,11 @@ def meaningful(status: Mapping[str, Any]) -> dict[str, Any]:
     """A status without what moves by itself: two that agree in this need no write."""
     windows = [{k: v for k, v in w.items() if k not in VOLATILE} for w in status.get("windows", ())]
     conditions = [{k: v for k, v in c.items() if k != "lastTransitionTime"} for c in status.get("conditions", ())]
-    return {**status, "windows": windows, "conditions": conditions}
-
-
-def rfc3339(moment: float) -> str:
-    """A moment as the API writes it, whole seconds in UTC."""
-    return datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    found = {**status, "windows": windows, "conditions": conditions}
+    if refused := status.get("lastRefusal"):
+        # Of a storm of refusals one a minute is written.
+        found["lastRefusal"] = {k: v for k, v in refused.items() if k != "decision"} | {"at": refused["at"][:16]}
+    return found
 
 
 # ---------------------------------------------------------------- money
@@ -112,14 +129,17 @@ def _money(counted: Counted, now: float) -> dict[str, Any]:
     if tightest := max(windows or runs, key=_tightness, default=None):
         found["stage"] = tightest["stage"]
         found["tightestWindow"] = tightest["kind"]
-        found["spentUSD"], found["limitUSD"] = _cents(tightest["spent_usd"]), _cents(tightest["limit_usd"])
+        found["spentUSD"], found["limitUSD"] = cents(tightest["spent_usd"]), cents(tightest["limit_usd"])
+        found["reservedUSD"] = cents(tightest["reserved_usd"])
         found["percentUsed"] = tightest["percent_used"]
         if tightest["end"] is not None:
             found["resetsAt"] = rfc3339(tightest["end"])
+    if counted.refused is not None:
+        found["lastRefusal"] = last_refusal(counted.refused)
     for name, rows in (("topModels", counted.models), ("topFeatures", counted.features)):
         if rows:
             found[name] = [
-                {"name": row["name"], "usd": _cents(row["usd"]), "calls": row["calls"]} for row in rows[:TOP_SHOWN]
+                {"name": row["name"], "usd": cents(row["usd"]), "calls": row["calls"]} for row in rows[:TOP_SHOWN]
             ]
     return found
 
@@ -133,7 +153,7 @@ def _window(line: Mapping[str, Any], now: float) -> dict[str, Any]:
     if line["start"] is not None:
         shown |= {"start": rfc3339(line["start"]), "end": rfc3339(line["end"])}
     amounts = ("limit", "spent", "reserved", "estimated", "lost", "overspent", "agreed")
-    shown |= {f"{name}USD": _cents(line.get(f"{name}_usd", "0")) for name in amounts}
+    shown |= {f"{name}USD": cents(line.get(f"{name}_usd", "0")) for name in amounts}
     shown |= {"percentUsed": line["percent_used"], "stage": line["stage"], "queued": line.get("queued", 0)}
     if line.get("pacing"):
         shown |= {"pacedBy": line["pacing"], "pacedUSDPerHour": f"{float(line['paced_usd_per_hour']):.2f}"}
@@ -147,13 +167,7 @@ def _window(line: Mapping[str, Any], now: float) -> dict[str, Any]:
 
 
 def _run(line: Mapping[str, Any]) -> dict[str, Any]:
-    return {"run": parse_window_id(line["window"])[2], "spentUSD": _cents(line["spent_usd"]), "stage": line["stage"]}
-
-
-def _cents(usd: str) -> str:
-    """An amount with two decimals at least, and more only where there are more."""
-    whole, _, decimals = usd.partition(".")
-    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
+    return {"run": parse_window_id(line["window"])[2], "spentUSD": cents(line["spent_usd"]), "stage": line["stage"]}
 
 
 # ---------------------------------------------------------------- conditions
@@ -188,10 +202,12 @@ def _enforced(seen: Seen) -> Condition:
     return Condition(ENFORCED, TRUE, "Enforced")
 
 
-def _within(seen: Seen) -> Condition:
+def _within(seen: Seen, now: float) -> Condition:
     if seen.counted is None:
         return Condition(WITHIN, UNKNOWN, "LedgerAway")
     spent = [line for line in seen.counted.lines if line["stage"] == EXHAUSTED]
+    if not spent and (refused := without_room(seen.counted.refused, seen.counted.lines, now)):
+        return Condition(WITHIN, FALSE, "CallsDoNotFit", refused)
     if not spent:
         stage = max((line["stage"] for line in seen.counted.lines), key=STAGES.index, default=OPEN)
         return Condition(WITHIN, TRUE, "RoomLeft", f"Every window has money left; the tightest is in stage {stage}.")
@@ -204,7 +220,7 @@ def _within(seen: Seen) -> Condition:
 
 def _spent(line: Mapping[str, Any]) -> str:
     until = f", new money at {rfc3339(line['end'])}" if line["end"] is not None else ", until the limit is raised"
-    return f"{line['kind']}: {_cents(line['spent_usd'])} of {_cents(line['limit_usd'])} USD are spent{until}"
+    return f"{line['kind']}: {cents(line['spent_usd'])} of {cents(line['limit_usd'])} USD are spent{until}"
 
 
 def _covered(seen: Seen) -> Condition:

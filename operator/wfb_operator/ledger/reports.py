@@ -49,7 +49,7 @@ def take_report(memory: Memory, identity: Identity, dispatch: Dispatch, now: flo
     flagged_before = who.flagged if who else 0
     reply = memory.grants.report(now, asked)
     flagged = memory.grants.holders[report.holder].flagged > flagged_before
-    applied, sightings = _take_batches(memory, identity, report.holder, dispatch.batches, writes)
+    applied, sightings = _take_batches(memory, identity, report.holder, dispatch.batches, now, writes)
     return Taken(reply, applied, flagged, tuple(refused.values()), tuple(sightings))
 
 
@@ -109,7 +109,7 @@ def _without(memory: Memory, report: Report, refused: set[str]) -> Report:
 
 # ---------------------------------------------------------------- usage
 def _take_batches(
-    memory: Memory, identity: Identity, holder: str, batches: tuple[Batch, ...], writes: Writes
+    memory: Memory, identity: Identity, holder: str, batches: tuple[Batch, ...], now: float, writes: Writes
 ) -> tuple[int, list[tuple[str, str]]]:
     """Book the batches above the last one; returns the highest that is booked, and new sightings of loops."""
     applied = memory.applied.get(holder, 0)
@@ -125,18 +125,20 @@ def _take_batches(
         for d in batch.decisions:
             if (stage := memory.run_costs.sighted(identity, holder, d, writes)) is not None:
                 sightings.append((d.budget, stage))
+            # What is told of another pod's budget would stand in that budget's status.
+            foreign = d.budget in memory.budgets.entries and not _within(memory, identity, d.budget)
             writes.decisions.append(
                 StoredDecision(
                     d.id,
-                    d.at,
+                    min(d.at, now),
                     d.kind,
                     d.reason,
                     d.message,
                     d.status,
                     d.provider,
                     d.model,
-                    d.budget,
-                    d.window,
+                    "" if foreign else d.budget,
+                    "" if foreign else d.window,
                     d.hold,
                     d.cost,
                     d.limit,
@@ -149,6 +151,10 @@ def _take_batches(
                 )
             )
     return applied, sightings
+
+
+def _within(memory: Memory, identity: Identity, budget: str) -> bool:
+    return any(entry.budget.key == budget for entry in memory.reach(identity).entries)
 
 
 def _book(memory: Memory, identity: Identity, row: UsageRow, writes: Writes) -> None:

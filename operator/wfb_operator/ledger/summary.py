@@ -29,6 +29,9 @@ USAGE_BY = (
 )
 ROWS_MOST = 10_000
 
+REFUSED = ("budget", "window", "id", "at", "reason", "message", "model", "hold", "limit", "spent")
+"""What a summary tells of each budget's last refusal."""
+
 
 def scope_of(memory: Memory, identity: Identity, now: float) -> dict[str, Any]:
     """What applies to one pod: its budgets, and what is left in their windows; whole nano-USD."""
@@ -56,7 +59,7 @@ def scope_of(memory: Memory, identity: Identity, now: float) -> dict[str, Any]:
 
 
 async def summary(memory: Memory, store: Store, now: float, since: int, namespace: str = "") -> dict[str, Any]:
-    """Every budget's windows now, and usage since a minute; of one namespace where it is named.
+    """Every budget's windows now, the last call that each refused, and usage since a minute; of one namespace where it is named.
 
     A cluster's budget tells of other namespaces' money, and so do lost holders: both are for those who may read all.
     """
@@ -64,9 +67,12 @@ async def summary(memory: Memory, store: Store, now: float, since: int, namespac
     holders = len(memory.grants.holders)
     estimates = await store.estimates([at.id for at, *_ in found])
     usage = (await store.usage(USAGE_BY, since, 2**62, ROWS_MOST, namespace=namespace)).rows
+    shown = {budget.key for _, budget, *_ in found}
+    refused = [row for row in await store.last_refusals() if row["budget"] in shown]
     return {
         "now": now,
         "budgets": [_line(*one, estimates.get(one[0].id, 0), now) | _would(memory, one[0].id) for one in found],
+        "refused": [in_dollars({name: row[name] for name in REFUSED}) for row in refused],
         "usage": [in_dollars(row) for row in usage],
         "holders": holders,
         "lost_holders": [] if namespace else _lost(memory),

@@ -9,11 +9,11 @@ from wfb_operator.controller.documents import plan
 from wfb_operator.controller.status import Counted, Seen, meaningful, status_of
 
 
-def status(document=None, *lines, counted=True, coverage=None, models=(), features=(), unpriced=()):
+def status(document=None, *lines, counted=True, coverage=None, models=(), features=(), unpriced=(), refused=None):
     """The status of one budget at noon."""
     document = document or budget()
     standing = plan({"billing/triage": document}, {}).standings["billing/triage"]
-    found = Counted(lines, models, features, unpriced) if counted else None
+    found = Counted(lines, models, features, unpriced, refused) if counted else None
     return status_of(Seen(document, standing, coverage or Coverage(1), found), NOON)
 
 
@@ -56,7 +56,89 @@ def test_runs_are_counted_and_the_worst_are_named():
     assert [w["window"] for w in found["windows"]] == ["Day"]
 
 
+def refusal(*, reason="BudgetExhausted", ago=30.0, window="2027-01-15T00:00:00+00:00", hold="0.75"):
+    """The last refusal of the ledger's summary."""
+    return {
+        "budget": "billing/triage",
+        "window": f"billing/triage|Day|{window}",
+        "id": "d-1",
+        "at": NOON - ago,
+        "reason": reason,
+        "message": "The rest does not pay this call.",
+        "model": "gpt-5",
+        "hold_usd": hold,
+        "limit_usd": "200.00",
+        "spent_usd": "199.50",
+    }
+
+
+def test_the_last_refusal_is_shown_until_another_takes_its_place():
+    """What the caller was told stands in the status, with the decision's id; it stays while the ledger is away."""
+    told = status(None, line("199.5"), refused=refusal())["lastRefusal"]
+    assert told == {
+        "at": "2027-01-15T11:59:30Z",
+        "reason": "BudgetExhausted",
+        "message": "The rest does not pay this call.",
+        "window": "Day",
+        "model": "gpt-5",
+        "decision": "d-1",
+    }
+    assert status(budget(status={"lastRefusal": told}), counted=False)["lastRefusal"] == told
+
+
+def test_a_storm_of_refusals_is_written_once_a_minute():
+    """Two refusals of one minute that differ in nothing else are no reason to write; the next minute's is."""
+    first, second, later = (meaningful(status(None, line("1"), refused=refusal(ago=n))) for n in (30, 20, -30))
+    assert first == second
+    assert first != later
+
+
+DOES_NOT_FIT = (
+    "Day: 199.50 of 200.00 USD are spent, and a call to gpt-5 of up to 0.75 USD was refused because it does not fit into"
+    " the rest: ask for a shorter answer or a cheaper model, or raise the limit."
+)
+
 CONDITIONS = {
+    "a call that did not fit": (
+        (budget(), line("199.5", stage="Warn")),
+        {"refused": refusal()},
+        "WithinBudget",
+        "False",
+        "CallsDoNotFit",
+        DOES_NOT_FIT,
+    ),
+    "a call that did not fit long ago": (
+        (budget(), line("199.5")),
+        {"refused": refusal(ago=601.0)},
+        "WithinBudget",
+        "True",
+        "RoomLeft",
+        "money left",
+    ),
+    "a call that did not fit yesterday": (
+        (budget(), line("1")),
+        {"refused": refusal(window="2027-01-14T00:00:00+00:00")},
+        "WithinBudget",
+        "True",
+        "RoomLeft",
+        "money left",
+    ),
+    "a call that was refused for another reason": (
+        (budget(), line("1")),
+        {"refused": refusal(reason="ModelNotAllowed")},
+        "WithinBudget",
+        "True",
+        "RoomLeft",
+        "money left",
+    ),
+    "spent counts before what did not fit": (
+        (budget(), line("200", stage="Exhausted")),
+        {"refused": refusal()},
+        "WithinBudget",
+        "False",
+        "Exhausted",
+        "are spent",
+    ),
     "in force": ((budget(), line()), {}, "Ready", "True", "InForce", "holds calls"),
     "shared pods are said": (
         (budget(), line()),

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from harness.ledger_under_test import ADMIN, DAY, T0, USD, LedgerUnderTest, batch, dispatch, document, usage
-from wfb_core.wire import encode_dispatch
+from wfb_core.wire import DecisionRecord, encode_dispatch
 from wfb_operator.ledger import http
 from wfb_operator.ledger.identities import token_sha256
 
@@ -244,6 +244,45 @@ async def test_the_summary_has_every_limit(ledger):
         "queued": 0,
     }
     assert (total["window"], total["start"], total["end"]) == ("default/all|Total|", None, None)
+
+
+def refusal(number, budget="default/triage", window=DAY, at=T0):
+    """A call that was refused."""
+    said = "the rest does not pay this call"
+    return DecisionRecord(
+        f"d-{number}", at, "refusal", "BudgetExhausted", said, 402, "openai", "gpt-5", budget, window, USD
+    )
+
+
+async def test_the_summary_names_each_budgets_last_refusal(ledger):
+    """Of many refused calls the newest of a budget is told, a restart forgets none, and no moment is in the future."""
+    assert (await ledger.get("/v1/summary"))["refused"] == []
+    sent = [refusal(1), refusal(2, at=T0 + 9_000), DecisionRecord("d-3", T0, "estimate", "UsageEstimated")]
+    await ledger.report(dispatch(1, batches=[batch(1, decisions=sent)]))
+    await ledger.again()
+    assert (await ledger.get("/v1/summary"))["refused"] == [
+        {
+            "budget": "default/triage",
+            "window": DAY,
+            "id": "d-2",
+            "at": T0,
+            "reason": "BudgetExhausted",
+            "message": "the rest does not pay this call",
+            "model": "gpt-5",
+            "hold_usd": "1.00",
+            "limit_usd": "0.00",
+            "spent_usd": "0.00",
+        }
+    ]
+
+
+async def test_a_pod_cannot_put_a_refusal_into_another_pods_budget(ledger):
+    """A decision that names a budget outside the pod's is kept without that name."""
+    await ledger.put_budgets(document(), document("other", labels={"aifinops.dev/workflow": "other"}))
+    sent = [refusal(1, "default/other", "default/other|Day|2027-01-15T00:00:00+00:00")]
+    await ledger.report(dispatch(1, batches=[batch(1, decisions=sent)]))
+    assert (await ledger.get("/v1/summary"))["refused"] == []
+    assert [d["budget"] for d in (await ledger.get("/v1/decisions"))["decisions"]] == [""]
 
 
 async def test_usage_is_told_by_what_is_asked(ledger):

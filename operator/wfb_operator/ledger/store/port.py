@@ -424,6 +424,9 @@ class Store(Protocol):
     async def decisions(self, kind: str, id_: str, most: int, *, namespace: str = "") -> list[Mapping[str, Any]]:
         """The newest decisions, of a kind, by an id, or of a namespace where they are not empty."""
 
+    async def last_refusals(self) -> list[Mapping[str, Any]]:
+        """Of each budget that refused a call the newest of those decisions that are still kept."""
+
     async def stage_changes(self, most: int, *, namespace: str = "") -> list[Mapping[str, Any]]:
         """The newest stage changes, of one namespace's budgets where it is named."""
 

@@ -425,6 +425,14 @@ class SqliteStore:
             (kind, id_, most, namespace),
         )
 
+    async def last_refusals(self) -> list[Mapping[str, Any]]:
+        """Of each budget that refused a call the newest of those decisions that are still kept."""
+        return await self._rows(
+            f"SELECT {', '.join(_named(StoredDecision._fields))} FROM decisions WHERE n IN"
+            " (SELECT max(n) FROM decisions WHERE kind = 'refusal' AND budget <> '' GROUP BY budget) ORDER BY budget",
+            (),
+        )
+
     async def stage_changes(self, most: int, *, namespace: str = "") -> list[Mapping[str, Any]]:
         """See Store; a budget's key begins with its namespace."""
         return await self._rows(
