@@ -41,6 +41,8 @@ ROLL_AFTER_SECONDS = 600.0
 """Minutes are added to hours once they are so old: reports that are not late come within seconds."""
 PARTS_MOST, PART_PAUSE_SECONDS = 200, 0.02
 """Parts of rolling up and of forgetting in one turn, and how long reports have the store for themselves between them."""
+SILENT_DAYS = 30.0
+"""Pods, and tokens put for them, that are not heard of for so long are forgotten; what they spent stays."""
 GROUP_MOST = 1000
 """Changes in one transaction; more than that waits for the next."""
 STUCK_SECONDS = 15.0
@@ -357,6 +359,7 @@ class LedgerService:
                     tidy_at = time.monotonic() + TIDY_SECONDS
                     await self._roll_and_forget()
                     await self.forget_runs()
+                    await self._store.forget_silent(self.clock.now() - SILENT_DAYS * 86_400.0)
             except Exception as error:
                 log.warning("housekeeping: %s: %s", type(error).__name__, error)
 

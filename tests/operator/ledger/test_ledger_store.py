@@ -105,6 +105,7 @@ def test_a_migration_never_changes_once_released():
         (5, "da32028a0acbcf65"),
         (6, "804757e75f7c1b82"),
         (7, "33808695821b4aa4"),
+        (8, "05022d9cd28b3d11"),
     ]
     assert [(m.version, m.checksum[:16]) for m in schema.MIGRATIONS] == released
 
@@ -358,3 +359,25 @@ async def test_what_is_too_old_is_forgotten(ledger):
             for table in ("usage_minute", "usage_hour", "usage_day", "stage_changes", "windows", "grants", "holders")
         ]
         assert counts == [kept, 0, 0, kept, kept, kept, kept]
+
+
+async def test_pods_and_tokens_that_nobody_hears_of_are_forgotten(ledger):
+    """A pod that fell silent and a token that was never used go after the time given; who still speaks stays, and so do roles without a pod."""
+    await ledger.put_identity("never-used", "pod-b/")
+    await ledger.put_identity("reader", "", role="reader")
+    await ledger.report(dispatch(1, {DAY: (0, 0, 0)}, [(1, USD, (DAY,))]))
+
+    async def left(before):
+        await ledger.store.forget_silent(before)
+        asked = ("SELECT count(*) FROM pods", "SELECT role, holder_prefix FROM identities ORDER BY 1, 2")
+        pods, tokens = (ledger.store._writer.execute(sql).fetchall() for sql in asked)
+        return pods[0][0], tokens
+
+    everyone = [("reader", ""), ("sidecar", "pod-a/"), ("sidecar", "pod-b/")]
+    assert await left(T0 - 1) == (1, everyone)
+    ledger.clock.forward(40 * 86_400)
+    await ledger.report(dispatch(2, {}))
+    assert await left(T0 + 30 * 86_400) == (1, everyone[:2])
+    assert await left(T0 + 50 * 86_400) == (0, everyone[:1])
+    await ledger.again()
+    assert (await ledger.ask("GET", "/v1/scope", "token-a")).status == 401

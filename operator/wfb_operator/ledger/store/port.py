@@ -389,6 +389,9 @@ class Store(Protocol):
         Usage is forgotten only where a coarser table holds it.
         """
 
+    async def forget_silent(self, before: float) -> None:
+        """Forget pods, and tokens put for them, that nobody has heard of since a time, a part at a call."""
+
     async def snapshot(self, sha256: str) -> bytes | None:
         """A price snapshot; None where there is none of that name."""
 

@@ -261,6 +261,8 @@ _TOTALS = (
     ) STRICT""",
 )
 
+_PUT_AT = ("ALTER TABLE identities ADD COLUMN put_at REAL NOT NULL DEFAULT 0",)
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "grants, usage, stages, budgets, identities", _TABLES),
     Migration(2, "list price beside the effective one", _LIST_PRICES),
@@ -269,6 +271,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(5, "usage by hour, by day and by run", ROLL_UPS),
     Migration(6, "what runs cost, and loops that were seen", _LOOPS),
     Migration(7, "usage without its time, for metrics that outlive the process", _TOTALS),
+    Migration(8, "when an identity was put", _PUT_AT),
 )
 
 NEWEST = MIGRATIONS[-1].version

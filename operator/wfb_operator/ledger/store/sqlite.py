@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
+from wfb_operator.ledger.store.forget import forget_silent
 from wfb_operator.ledger.store.insert import Insert
 from wfb_operator.ledger.store.marker import Marker, write_marker
 from wfb_operator.ledger.store.opening import Opened, connect, open_database
@@ -62,7 +63,7 @@ _WINDOWS = Insert("windows", _named(StoredWindow._fields), ("id",))
 _HOLDERS = Insert("holders", StoredHolder._fields, ("id",))
 _ROWS = Insert("grants", StoredRow._fields, ("window", "holder"))
 _PODS = Insert("pods", StoredPod._fields, ("holder_prefix",))
-_IDENTITIES = Insert("identities", StoredIdentity._fields, ("token_sha256",))
+_IDENTITIES = Insert("identities", (*StoredIdentity._fields, "put_at"), ("token_sha256",))
 _BUDGETS = Insert("budgets", ("position", *StoredBudget._fields))
 _TOTALS = Insert("usage_totals", TOTAL_DIMENSIONS + TOTAL_COUNTS, TOTAL_DIMENSIONS, add=TOTAL_COUNTS)
 _ESTIMATES = Insert("estimates", ("window", "nanos"), ("window",), add=("nanos",))
@@ -176,7 +177,7 @@ class SqliteStore:
         if w.budgets is not None:
             connection.execute("DELETE FROM budgets")
             _BUDGETS.many(connection, [(n, *budget) for n, budget in enumerate(w.budgets)])
-        _IDENTITIES.many(connection, w.identities)
+        _IDENTITIES.many(connection, [(*identity, w.clock) for identity in w.identities])
         if w.snapshot is not None:
             connection.execute("INSERT OR IGNORE INTO snapshots VALUES (?, ?, ?)", (*w.snapshot, w.clock))
         if w.state is not None:
@@ -225,6 +226,20 @@ class SqliteStore:
             self._drop_writer()
             raise
         return done
+
+    async def forget_silent(self, before: float) -> None:
+        """Forget pods, and tokens put for them, that nobody has heard of since a time, a part at a call."""
+        await self._on(self._writing, lambda: self._forget_silent(before))
+
+    def _forget_silent(self, before: float) -> None:
+        try:
+            connection = self._write_connection()
+            connection.execute("BEGIN IMMEDIATE")
+            forget_silent(connection, before, TIDY_ROWS)
+            connection.execute("COMMIT")
+        except BaseException:
+            self._drop_writer()
+            raise
 
     async def close(self) -> None:
         """Write everything into one file, mark how far it came, and let go."""
