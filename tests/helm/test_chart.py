@@ -245,6 +245,7 @@ def test_rights_are_these_and_no_others(helm):
         "get /namespaces",
         "get apps/replicasets",
         "get batch/jobs",
+        "get argoproj.io/workflows",
     }
     assert rights(objects, "wfb-injector") == {"get /namespaces", "create /events"}
     budgets = ("workflowbudgets", "clusterworkflowbudgets")

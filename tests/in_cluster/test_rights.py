@@ -14,6 +14,7 @@ MAY = {
         ("get", "namespaces"),
         ("get", "replicasets.apps"),
         ("get", "jobs.batch"),
+        ("get", "workflows.argoproj.io"),
         ("create", "tokenreviews.authentication.k8s.io"),
     ],
     "wfb-controller": [

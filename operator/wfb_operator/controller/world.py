@@ -131,14 +131,18 @@ def pod_seen(document: Mapping[str, Any]) -> PodSeen:
 def _top(owner: Owner, labels: Mapping[str, str]) -> Owner:
     """The owner's own owner by the names that Kubernetes gives: a look at each would be a request for each pod.
 
-    A ReplicaSet of a Deployment ends in the pod's ``pod-template-hash``, a Job of a CronJob in its minute.
+    A ReplicaSet of a Deployment ends in the pod's ``pod-template-hash``, a Job of a CronJob in its minute, and an Argo
+    Workflow of a CronWorkflow in its second.
     """
     hashed = labels.get("pod-template-hash")
     if owner.kind == "ReplicaSet" and hashed and owner.name.endswith(f"-{hashed}"):
         return Owner("apps", "Deployment", owner.name.removesuffix(f"-{hashed}"), owner.uid)
-    name, _, minute = owner.name.rpartition("-")
-    if owner.kind == "Job" and name and len(minute) == 8 and minute.isdigit():
-        return Owner("batch", "CronJob", name, owner.uid)
+    name, _, moment = owner.name.rpartition("-")
+    if name and moment.isdigit():
+        if owner.kind == "Job" and len(moment) == 8:
+            return Owner("batch", "CronJob", name, owner.uid)
+        if (owner.group, owner.kind) == ("argoproj.io", "Workflow") and len(moment) == 10:
+            return Owner("argoproj.io", "CronWorkflow", name, owner.uid)
     return owner
 
 

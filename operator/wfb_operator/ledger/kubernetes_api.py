@@ -1,5 +1,6 @@
 """A cluster asked through its API server, by the official client. It blocks: call it in a thread."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,13 +11,19 @@ from urllib3.exceptions import HTTPError
 from wfb_core.attribution import Owner, controller_of
 from wfb_operator.ledger.cluster import ClusterAwayError, Reviewed
 
+log = logging.getLogger(__name__)
+
 SECONDS = 5.0
 """How long one question may take."""
 
 OWNERS_MOST = 5
 """Steps up from a pod; real chains have at most three (Pod, Job, CronJob)."""
 
-_PLURALS = {("apps", "ReplicaSet"): ("v1", "replicasets"), ("batch", "Job"): ("v1", "jobs")}
+_PLURALS = {
+    ("apps", "ReplicaSet"): ("v1", "replicasets"),
+    ("batch", "Job"): ("v1", "jobs"),
+    ("argoproj.io", "Workflow"): ("v1alpha1", "workflows"),
+}
 """Owners that have owners of their own worth knowing: what they were made by names the workflow."""
 
 
@@ -65,7 +72,7 @@ class KubernetesApi:
         return self._get(f"/api/v1/namespaces/{name}")
 
     def owners(self, pod: Mapping[str, Any]) -> list[Owner]:
-        """See Cluster; an owner that is gone, or of a kind that is not looked up, ends the chain."""
+        """See Cluster; an owner that is gone, of a kind that is not looked up, or that may not be read, ends the chain."""
         namespace = pod["metadata"]["namespace"]
         found: list[Owner] = []
         owner = controller_of(pod)
@@ -75,9 +82,20 @@ class KubernetesApi:
             if known is None:
                 break
             version, plural = known
-            above = self._get(f"/apis/{owner.group}/{version}/namespaces/{namespace}/{plural}/{owner.name}")
+            above = self._owner(f"/apis/{owner.group}/{version}/namespaces/{namespace}/{plural}/{owner.name}")
             owner = controller_of(above) if above is not None and above["metadata"]["uid"] == owner.uid else None
         return found
+
+    def _owner(self, path: str) -> Mapping[str, Any] | None:
+        try:
+            return self._get(path)
+        except _ForbiddenError as refused:
+            # Without it a workflow may be called by a nearer owner's name; without a pod's identity its calls would fail.
+            log.warning(
+                "%s: what made it is left out of its pods' workflow; the chart's ClusterRole wfb-ledger grants it",
+                refused,
+            )
+            return None
 
     def _get(self, path: str) -> Mapping[str, Any] | None:
         try:
@@ -100,6 +118,8 @@ class KubernetesApi:
         except ApiException as error:
             if error.status == 404:
                 raise _NotFoundError from error
+            if error.status == 403:
+                raise _ForbiddenError(f"{method} {path}: the ledger may not: {error.reason}") from error
             raise ClusterAwayError(f"{method} {path}: the API server answered {error.status} {error.reason}") from error
         except (HTTPError, OSError) as error:
             raise ClusterAwayError(f"{method} {path}: {type(error).__name__}") from error
@@ -108,3 +128,7 @@ class KubernetesApi:
 
 class _NotFoundError(Exception):
     """There is no such object."""
+
+
+class _ForbiddenError(ClusterAwayError):
+    """This process has no right to it."""

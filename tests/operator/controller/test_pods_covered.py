@@ -79,6 +79,13 @@ def test_a_cronjobs_pod_belongs_to_the_cronjob():
     assert covered(pod(owner=owner)).matched == 1
 
 
+def test_a_scheduled_argo_workflows_pod_belongs_to_its_cronworkflow():
+    """Nor is the second that Argo puts behind a CronWorkflow's name; a Workflow of that name made by hand has no such end."""
+    owner = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "uid": "u"}
+    assert covered(pod(owner={**owner, "name": "triage-1800014400"})).matched == 1
+    assert covered(pod(owner={**owner, "name": "triage-x7f2q"})).matched == 0
+
+
 def test_budgets_that_share_a_pod_know_each_other():
     """Two budgets over one pod are named, since a call needs room in both."""
     wide = budget("team")
