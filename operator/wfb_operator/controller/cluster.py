@@ -1,7 +1,9 @@
 """What the controller asks of the API server beside its watches: lists, status and Events. It blocks: call it in a thread."""
 
 import base64
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from kubernetes import client, config
@@ -17,11 +19,16 @@ PAGE = 500
 
 
 class ClusterError(Exception):
-    """The API server did not do what it was asked; ``status`` is 0 where it did not answer."""
+    """The API server did not do what it was asked; ``status`` is 0 where it did not answer, ``said`` its own sentence."""
 
-    def __init__(self, message: str, status: int = 0) -> None:
-        self.status = status
+    def __init__(self, message: str, status: int = 0, said: str = "") -> None:
+        self.status, self.said = status, said
         super().__init__(message)
+
+    @property
+    def away(self) -> bool:
+        """Whether it did not answer, or answered that it cannot answer now."""
+        return self.status == 0 or self.status >= 500
 
 
 class Cluster:
@@ -150,7 +157,8 @@ class Cluster:
                 _request_timeout=SECONDS,
             )
         except ApiException as error:
-            raise ClusterError(f"{method} {path}: {error.status} {_said(error)}", error.status or 0) from error
+            said = _said(error)
+            raise ClusterError(f"{method} {path}: {error.status} {said}", error.status or 0, said) from error
         except (HTTPError, OSError) as error:
             raise ClusterError(f"{method} {path}: {type(error).__name__}") from error
         return answer
@@ -159,4 +167,7 @@ class Cluster:
 def _said(error: ApiException) -> str:
     """The API server's own sentence, cut short."""
     body = error.body
-    return str(body.decode(errors="replace") if isinstance(body, bytes) else body or error.reason)[:500]
+    text = str(body.decode(errors="replace") if isinstance(body, bytes) else body or error.reason)
+    with suppress(ValueError, KeyError, TypeError):  # what stands before it need not speak like an API server
+        text = str(json.loads(text)["message"])
+    return text[:500]

@@ -35,6 +35,7 @@ REASONS = {
     "AllCovered": "Every pod in this budget has the sidecar of this version.",
     "Uncovered": "Pods in this budget run without the sidecar: their calls are not counted.",
     "Outdated": "Pods in this budget run an older sidecar.",
+    "MayNotSee": "The controller may not look at the pods.",
     "NoPods": "No pod is within this budget.",
     "NotSeen": "Not enough was seen to say.",
 }

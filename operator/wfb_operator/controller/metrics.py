@@ -55,6 +55,12 @@ class Metrics:
         build.labels("controller", importlib.metadata.version("workflow-budget-operator")).set(1)
         self._pods = _Pods()
         self.registry.register(self._pods)
+        self.api_server_answers = Gauge(
+            "wfb_controller_api_server_answers",
+            "1 where the API server answered the last request, 0 where it did not.",
+            registry=self.registry,
+        )
+        self.api_server_answers.set(1)
         self.api_failures = Counter(
             "wfb_controller_api_failures",
             "Requests that the API server did not grant.",

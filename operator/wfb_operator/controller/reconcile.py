@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wfb_core.budget import Budget
+from wfb_operator.controller.api_server import ApiServer, sentence
 from wfb_operator.controller.cluster import Cluster, ClusterError
 from wfb_operator.controller.counted import USAGE_BY, counted
 from wfb_operator.controller.coverage import Coverage, survey
@@ -15,8 +16,8 @@ from wfb_operator.controller.documents import Plan, plan
 from wfb_operator.controller.events import RECENT_SECONDS, loop_event, stage_event
 from wfb_operator.controller.ledger_client import LedgerAwayError, LedgerClient, LedgerRefusedError
 from wfb_operator.controller.metrics import Metrics
-from wfb_operator.controller.pace import Pace
 from wfb_operator.controller.status import Counted, Seen, Standing, status_of
+from wfb_operator.controller.status_writer import StatusWriter
 from wfb_operator.controller.world import World, key_of
 
 log = logging.getLogger(__name__)
@@ -26,10 +27,11 @@ USAGE_SECONDS = 15.0
 """Between two looks at usage by model and feature; windows are looked at in every round."""
 LIST_SECONDS = 300.0
 """Between two full lists: whatever a watch missed is mended by then."""
+BLIND_SECONDS = 20.0
+"""Between two lists where one is forbidden."""
 SURVEY_SECONDS = 2.0
 """Between two passes over all pods, however often they change."""
 USAGE_BACK = 86_400.0
-WRITERS = 8
 
 
 @dataclass(slots=True)
@@ -45,6 +47,8 @@ class _Memory:
     surveyed: tuple[int, tuple[str, ...]] = (-1, ())
     told: frozenset[str] = frozenset()
     coverage: Mapping[str, Coverage] | None = None
+    blind: str = ""
+    """Why pods or namespaces are not seen; empty where they are."""
 
 
 class Reconciler:
@@ -66,8 +70,8 @@ class Reconciler:
         self.world, self._cluster, self._ledger, self._metrics = world, cluster, ledger, metrics
         self._only_report = only_report
         self._version, self._wall, self._monotonic = version, wall, monotonic
-        self._memory, self._pace = _Memory(), Pace()
-        self._writers = asyncio.Semaphore(WRITERS)
+        self._memory, self._api = _Memory(), ApiServer(metrics)
+        self._statuses = StatusWriter(cluster, self._api, metrics, wall=wall, monotonic=monotonic)
 
     async def run(self) -> None:
         """Rounds, until cancelled; a round that fails is counted, said once, and tried again."""
@@ -99,24 +103,31 @@ class Reconciler:
         now = self._monotonic()
         if now - self._memory.listed_at < LIST_SECONDS:
             return
-        try:
-            budgets, pods, namespaces = await asyncio.gather(
-                *(
-                    asyncio.to_thread(ask)
-                    for ask in (self._cluster.budgets, self._cluster.pods, self._cluster.namespaces)
-                )
-            )
-        except ClusterError as error:
-            self._metrics.api_failures.labels("list").inc()
+        budgets, pods, namespaces = await asyncio.gather(
+            *(self._ask(ask) for ask in (self._cluster.budgets, self._cluster.pods, self._cluster.namespaces))
+        )
+        failed = [found for found in (budgets, pods, namespaces) if isinstance(found, ClusterError)]
+        for error in failed:
+            self._api.failed("list", error)
+        # Without pods budgets are held all the same: sidecars know theirs from the ledger.
+        if isinstance(budgets, ClusterError) or any(error.status != 403 for error in failed):
             if self._memory.listed_at == float("-inf"):
-                raise
-            log.warning("the world is not listed anew: %s", error)
+                raise failed[0]
             return
-        for namespace in namespaces:
+        self._memory.blind = sentence(failed[0]) if failed else ""
+        if not failed:
+            self._api.granted("list")
+        for namespace in namespaces if isinstance(namespaces, list) else ():
             self.world.put_namespace(namespace)
         self.world.replace_budgets(budgets)
-        self.world.replace_pods(pods)
-        self._memory.listed_at = now
+        self.world.replace_pods(pods if isinstance(pods, list) else ())
+        self._memory.listed_at = now if not failed else now - LIST_SECONDS + BLIND_SECONDS
+
+    async def _ask(self, ask: Callable[[], list[Mapping[str, Any]]]) -> list[Mapping[str, Any]] | ClusterError:
+        try:
+            return await asyncio.to_thread(ask)
+        except ClusterError as error:
+            return error
 
     # -- the ledger
     async def _to_ledger(self) -> Plan:
@@ -176,9 +187,11 @@ class Reconciler:
             try:
                 await asyncio.to_thread(self._cluster.create_event, make(seen, document))
             except ClusterError as error:
-                self._metrics.api_failures.labels("event").inc()
-                log.warning("an Event is not written, and tried again: %s", error)
-                break
+                self._api.failed("event", error)
+                if error.away:
+                    break
+                continue  # its namespace may be on its way out, which is no reason to keep others waiting
+            self._api.granted("event")
             told.add(name)
         self._memory.told = frozenset(told)
 
@@ -190,11 +203,9 @@ class Reconciler:
         statuses = {}
         for key, standing in planned.standings.items():
             mine = figures.get(key, Counted()) if figures is not None else None
-            seen = Seen(self.world.budgets[key], standing, covered.get(key, Coverage()), mine)
+            seen = Seen(self.world.budgets[key], standing, covered.get(key, Coverage()), mine, self._memory.blind)
             statuses[key] = status_of(seen, wall)
-        self._pace.forget(set(statuses))
-        due = self._pace.due(statuses, now)
-        await asyncio.gather(*(self._write(key, statuses[key]) for key in due))
+        await self._statuses.write({key: (self.world.budgets[key], status) for key, status in statuses.items()}, now)
 
     def _survey(self, planned: Plan) -> Mapping[str, Coverage]:
         memory, now = self._memory, self._monotonic()
@@ -207,21 +218,6 @@ class Reconciler:
             self._metrics.mistaken.set(sum(s.mistake is not None for s in planned.standings.values()))
             self._metrics.surveyed(memory.coverage, self.world.without_sidecar())
         return memory.coverage or {}
-
-    async def _write(self, key: str, status: dict[str, Any]) -> None:
-        document = self.world.budgets.get(key)
-        if document is None:
-            return
-        async with self._writers:
-            try:
-                await asyncio.to_thread(self._cluster.apply_status, document, status)
-            except ClusterError as error:
-                if error.status not in (404, 409):  # deleted, or made anew, since it was read
-                    self._metrics.api_failures.labels("status").inc()
-                    log.warning("the status of %s is not written, and tried again: %s", key, error)
-                return
-        self._pace.wrote(key, status, self._monotonic())
-        self._metrics.status_writes.inc()
 
 
 def _parsed(standings: Mapping[str, Standing]) -> dict[str, Budget]:

@@ -84,6 +84,8 @@ class Seen:
     coverage: Coverage = field(default_factory=Coverage)
     counted: Counted | None = None
     """None where the ledger does not answer."""
+    blind: str = ""
+    """Why the controller sees no pods; empty where it does."""
 
 
 def status_of(seen: Seen, now: float) -> dict[str, Any]:
@@ -226,6 +228,8 @@ def _spent(line: Mapping[str, Any]) -> str:
 def _covered(seen: Seen) -> Condition:
     if seen.standing.budget is None:
         return Condition(COVERED, UNKNOWN, "NotSeen", "Nothing is in force; see the condition Ready.")
+    if seen.blind:
+        return Condition(COVERED, UNKNOWN, "MayNotSee", f"Whether pods are covered cannot be seen: {seen.blind}.")
     return seen.coverage.condition()
 
 

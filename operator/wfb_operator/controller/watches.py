@@ -30,6 +30,8 @@ def registry(world: World, *, in_cluster: bool) -> kopf.OperatorRegistry:
         """Nothing is posted, nothing waits for minutes, nothing is stored on objects."""
         settings.posting.enabled = False
         settings.networking.request_timeout = 15
+        # An API server that is away, or forbids, is asked again for ten minutes; then the process begins anew.
+        settings.networking.error_backoffs = (1, 1, 2, 3, *[5] * 120)
         settings.watching.server_timeout = 120
         settings.watching.client_timeout = 150
         settings.persistence.finalizer = "aifinops.dev/unused"

@@ -1,190 +1,18 @@
 """Controller and ledger as processes beside a real API server: budgets, tokens, certificates, status and Events."""
 
-import base64
 import json
 import os
-import ssl
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from pathlib import Path
 
 import pytest
-import yaml
 
 from harness.loop_thread import LoopThread
-from harness.processes import start
+from harness.plane import BILLING, Plane, budget, pod, until
 from harness.receiver import SECRET, Receiver
-from harness import until as waiting
-from wfb_core.grants import Claim, Need, Report
 from wfb_core.reasons import LOOP_REFUSED, LOOP_SLOWED
-from wfb_core.wire import Batch, DecisionRecord, Dispatch, UsageRow, encode_dispatch
-
-CRDS = Path(__file__).resolve().parents[3] / "crds"
-SYSTEM, BILLING = "wfb-system", "billing"
-USD = 1_000_000_000
-AUDIENCE = "wfb.aifinops.dev"
-PATIENCE = 40.0
-"""Seconds for what takes a second or three: a busy machine is no failure of the controller's."""
-
-
-def until(probe, what):
-    """Waits with more patience than most."""
-    return waiting.until(probe, what, PATIENCE)
-
-
-def account(name, namespace):
-    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}}
-
-
-def namespace(name, **labels):
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-
-
-def pod(name, workflow, *, version="0.1.0"):
-    """A pod object; nothing runs it here."""
-    injected = {"aifinops.dev/injected": json.dumps({"version": version, "mode": "proxy-env"})} if version else {}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": name,
-            "namespace": BILLING,
-            "labels": {"aifinops.dev/workflow": workflow},
-            "annotations": injected,
-        },
-        "spec": {"containers": [{"name": "app", "image": "none.invalid/none"}], "serviceAccountName": "default"},
-    }
-
-
-def budget(name="triage", usd="10.00", **spec):
-    return {
-        "apiVersion": "aifinops.dev/v1alpha1",
-        "kind": "WorkflowBudget",
-        "metadata": {"name": name, "namespace": BILLING},
-        "spec": {
-            "selector": {"matchLabels": {"aifinops.dev/workflow": name}},
-            "limits": [{"window": "Total", "usd": usd}],
-            "ladder": [{"atPercent": 50, "action": "Warn"}],
-            **spec,
-        },
-    }
-
-
-class Plane:
-    """The control plane under test: what a chart would install, without its pods."""
-
-    def __init__(self, api, folder):
-        self.api, self.folder = api, folder
-        self.ledger = self.controller = None
-        self._seq, self._spent = {}, {}
-
-    def install(self):
-        """Kinds, namespaces, accounts, and a token for the controller."""
-        self.api.apply([yaml.safe_load(path.read_text()) for path in sorted(CRDS.glob("*.yaml"))])
-        for name in ("workflowbudgets", "clusterworkflowbudgets"):
-            self.api.kubectl("wait", "--for=condition=Established", f"crd/{name}.aifinops.dev", "--timeout=30s")
-        self.api.apply(
-            [namespace(SYSTEM), namespace(BILLING), account("wfb-controller", SYSTEM), account("default", BILLING)]
-        )
-        self.token("controller", SYSTEM, "wfb-controller")
-
-    def token(self, name, where, who, pod=None, audience=AUDIENCE):
-        """A token of an account in a file, bound to a pod where one is given."""
-        bound = ("--bound-object-kind=Pod", f"--bound-object-name={pod}") if pod else ()
-        said = self.api.kubectl("create", "token", who, "-n", where, f"--audience={audience}", *bound).strip()
-        path = self.folder / f"{name}.token"
-        path.write_text(said)
-        return said
-
-    def start_controller(self):
-        """The controller, which makes the certificates too."""
-        self.controller = start(
-            [
-                *(sys.executable, "-m", "wfb_operator.controller.main", "--ledger-url", self.url),
-                *("--ledger-secret", f"{SYSTEM}:wfb-ledger-tls", "--certificates", SYSTEM),
-                *("--token-file", str(self.folder / "controller.token"), "--kubeconfig", str(self.api.kubeconfig)),
-                *("--notify-allow", f"http://127.0.0.1:{self.receiver.port}"),
-            ],
-            self.folder / "controller.log",
-            env=self.api.environment(),
-        )
-
-    def start_ledger(self, port):
-        """The ledger, with the certificate that the controller has made."""
-        tls = self.folder / "tls"
-        tls.mkdir(exist_ok=True)
-        for key, value in until(self.certificate, "the controller making the certificate").items():
-            (tls / key).write_bytes(base64.b64decode(value))
-        self.ledger = start(
-            [
-                *(sys.executable, "-m", "wfb_operator.ledger.main", "--state", str(self.folder / "ledger")),
-                *("--listen", f"127.0.0.1:{port}", "--reviews", str(self.api.kubeconfig), "--tls", str(tls)),
-                *("--controller-account", f"{SYSTEM}:wfb-controller"),
-            ],
-            self.folder / "ledger.log",
-            env=self.api.environment(),
-        )
-
-    def certificate(self):
-        """The data of the ledger's Secret."""
-        found = self.api.try_kubectl("get", "secret", "wfb-ledger-tls", "-n", SYSTEM, "-o", "json")
-        return json.loads(found.stdout)["data"] if not found.returncode else None
-
-    # -- what sidecars do
-    def ask(self, method, path, token, body=None):
-        """(status, answer) of the ledger."""
-        context = ssl.create_default_context(cafile=str(self.folder / "tls" / "ca.crt"))
-        context.check_hostname = False  # it is asked by its address here, and by its Service's name in a cluster
-        request = urllib.request.Request(f"{self.url}{path}", body, {"authorization": f"Bearer {token}"}, method=method)
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-        )
-        try:
-            with opener.open(request, timeout=10) as answer:
-                return answer.status, json.loads(answer.read() or b"null")
-        except urllib.error.HTTPError as error:
-            return error.code, json.loads(error.read())
-
-    def report(self, token, uid, claims, needs=(), rows=(), decisions=()):
-        """(status, answer) of one report of a sidecar's."""
-        seq = self._seq[uid] = self._seq.get(uid, 0) + 1
-        batches = (Batch(seq, tuple(rows), tuple(decisions)),) if rows or decisions else ()
-        dispatch = Dispatch(Report(f"{uid}/1", 1, seq, claims, tuple(needs)), batches)
-        return self.ask("POST", "/v1/report", token, encode_dispatch(dispatch))
-
-    def spend(self, token, uid, usd, key="triage"):
-        """A sidecar asks for money, gets it, and says that it was spent: in all so many dollars."""
-        window, nanos, before = f"{BILLING}/{key}|Total|", int(float(usd) * USD), self._spent.get(uid, 0)
-        cost = nanos - before
-        claim = Claim(before, 0, 0, before, 0)
-        status, answer = self.report(token, uid, {window: claim}, [Need(1, cost, cost, (window,), 0.0)])
-        assert status == 200, answer
-        assert answer["reply"]["answers"] == {"1": "granted"}, answer
-        row = UsageRow(29_000_000, "openai", "gpt-5", "gpt-5", "ok", False, 1, 0, 10, 0, 0, 5, 0, cost, cost)
-        status, answer = self.report(token, uid, {window: Claim(nanos, 0, 0, nanos, 0)}, (), [row])
-        self._spent[uid] = nanos
-        return status, answer
-
-    # -- what people see
-    def status(self, name="triage"):
-        """A budget's status; empty before there is one."""
-        return self.api.get("workflowbudget", name, "-n", BILLING).get("status") or {}
-
-    def condition(self, kind, name="triage"):
-        """(status, reason, message) of one condition; None before it is there."""
-        found = [c for c in self.status(name).get("conditions", ()) if c["type"] == kind]
-        return (found[0]["status"], found[0]["reason"], found[0]["message"]) if found else None
-
-    def becomes(self, kind, reason, name="triage"):
-        """Waits for a condition to have a reason; returns its message."""
-        until(
-            lambda: (self.condition(kind, name) or (0, 0))[1] == reason,
-            f"{kind} {reason}: {self.condition(kind, name)}",
-        )
-        return self.condition(kind, name)[2]
+from wfb_core.wire import DecisionRecord
 
 
 @pytest.fixture(scope="module")
@@ -192,20 +20,15 @@ def plane(api_server, tmp_path_factory):
     """A ledger and a controller at work."""
     from cluster.api_server import free_ports
 
-    found = Plane(api_server, tmp_path_factory.mktemp("plane"))
-    (port,) = free_ports(1)
-    found.port, found.url = port, f"https://localhost:{port}"
     loop = LoopThread()
-    found.receiver = loop.run(Receiver([500, 204]).start())
-    found.install()
-    found.start_controller()
-    found.start_ledger(port)
-    yield found
-    loop.run(found.receiver.stop())
+    receiver = loop.run(Receiver([500, 204]).start())
+    allowed = ("--notify-allow", f"http://127.0.0.1:{receiver.port}")
+    found = Plane(api_server, tmp_path_factory.mktemp("plane"), *free_ports(1), controller=allowed)
+    found.receiver = receiver
+    yield found.start()
+    found.stop()
+    loop.run(receiver.stop())
     loop.close()
-    for process in (found.controller, found.ledger):
-        if process is not None:
-            process.stop()
 
 
 def test_a_budget_is_in_force_soon_after_it_is_applied(plane):
@@ -347,6 +170,15 @@ def test_a_typo_in_a_label_is_pointed_at(plane):
     until(lambda: hint in (plane.condition("PodsCovered", "invoices") or ("", "", ""))[2], hint)
 
 
+def test_budgets_that_share_a_pod_name_each_other(plane):
+    """A pod within two budgets is said in both: a call needs room in each."""
+    both = {"matchLabels": {"aifinops.dev/workflow": "shared"}}
+    plane.api.apply([budget("one", selector=both), budget("another", selector=both), pod("shared-1", "shared")])
+    for name, other in (("one", "another"), ("another", "one")):
+        said = f"Its pods are also within {BILLING}/{other}: a call needs room in every one."
+        until(lambda name=name, said=said: said in (plane.condition("Ready", name) or ("", "", ""))[2], said)
+
+
 def test_a_controller_that_was_killed_goes_on_where_it_was(plane):
     """Killed without a word, and started anew: budgets of meanwhile are in force, no Event comes twice, no finalizer holds."""
     plane.controller.kill()
@@ -367,6 +199,6 @@ def test_a_ledger_that_is_away_is_said_and_its_return_needs_nobody(plane):
     plane.ledger.stop()
     plane.becomes("Ready", "LedgerAway", "spender")
     assert plane.status("spender")["spentUSD"] == "10.00"
-    plane.start_ledger(plane.port)
+    plane.start_ledger()
     plane.becomes("Ready", "InForce", "spender")
     plane.becomes("WithinBudget", "Exhausted", "spender")
