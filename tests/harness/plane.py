@@ -19,7 +19,7 @@ CRDS = Path(__file__).resolve().parents[2] / "crds"
 SYSTEM, BILLING = "wfb-system", "billing"
 USD = 1_000_000_000
 AUDIENCE = "wfb.aifinops.dev"
-PATIENCE = 40.0
+PATIENCE = 60.0
 """Seconds for what takes a second or three: a busy machine is no failure of the controller's."""
 
 
@@ -107,6 +107,7 @@ class Plane:
             ],
             self.folder / "controller.log",
             env=self.api.environment(),
+            timeout=PATIENCE,
         )
 
     def start_ledger(self):
@@ -123,6 +124,7 @@ class Plane:
             ],
             self.folder / "ledger.log",
             env=self.api.environment(),
+            timeout=PATIENCE,
         )
 
     def start(self):

@@ -194,6 +194,25 @@ def test_a_controller_that_was_killed_goes_on_where_it_was(plane):
         assert "annotations" not in item["metadata"]
 
 
+@pytest.mark.parametrize("rounds", [0, 1, 3])
+def test_killed_at_any_moment_it_comes_to_the_same_end(plane, rounds):
+    """Budgets come, change and go while the controller is killed before, in and after its first rounds; the next one makes all true."""
+    name, gone = f"edited-{rounds}", f"gone-{rounds}"
+    plane.api.apply([budget(name), budget(gone)])
+    until(lambda: (plane.metric("wfb_controller_rounds_total") or 0) >= rounds, "rounds")
+    plane.api.apply(budget(name, usd="20.00"))
+    plane.controller.kill()
+    plane.api.apply(budget(name, usd=f"{30 + rounds}.00"))
+    plane.api.kubectl("delete", "wfb", gone, "-n", BILLING, "--timeout=10s")
+    plane.start_controller()
+    until(lambda: plane.status(name).get("limitUSD") == f"{30 + rounds}.00", "the last edit in the status")
+    token = (plane.folder / "controller.token").read_text()
+    _, told = plane.ask("GET", "/v1/budgets", token)
+    limits = {b["metadata"]["name"]: b["spec"]["limits"][0]["usd"] for b in told["budgets"]}
+    assert limits[name] == f"{30 + rounds}.00"
+    assert gone not in limits
+
+
 def test_a_ledger_that_is_away_is_said_and_its_return_needs_nobody(plane):
     """Numbers stay as they were, conditions say that they are old; the ledger comes back and all is as before."""
     plane.ledger.stop()
