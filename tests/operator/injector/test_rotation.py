@@ -82,7 +82,7 @@ def served(api_server, tmp_path):
     api_server.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "rotates", "labels": labels}})
     command = [sys.executable, "-m", "wfb_operator.injector.main", "--certificate", str(tmp_path)]
     command += ["--settings", str(tmp_path / "settings.yaml"), "--kubeconfig", str(api_server.kubeconfig)]
-    process = start(command, tmp_path / "log", env=api_server.environment())
+    process = start(command, tmp_path / "log", env=api_server.environment(), timeout=60.0)
     yield int(process.ready["url"].rpartition(":")[2]), tmp_path, root
     process.stop()
 
