@@ -49,9 +49,8 @@ def test_a_pods_own_token_spends_and_status_follows(plane):
     assert plane.spend(token, uid, "6.00", "spender")[0] == 200
     until(lambda: plane.status("spender").get("spentUSD") == "6.00", "the money in the status")
     assert plane.status("spender")["stage"] == "Warn"
-    events = until(
-        lambda: plane.api.get("events", "-n", BILLING, "--field-selector=reason=StageWarn")["items"], "an Event"
-    )
+    reached = ("events", "-n", BILLING, "--field-selector=reason=StageWarn,involvedObject.name=spender")
+    events = until(lambda: plane.api.get(*reached)["items"], "an Event")
     assert [e["message"] for e in events] == ["Total: 6.00 of 10.00 USD are spent, stage Warn (50 %) begins."]
     assert plane.spend(token, uid, "10.00", "spender")[0] == 200
     message = plane.becomes("WithinBudget", "Exhausted", "spender")
