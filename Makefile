@@ -22,6 +22,7 @@ demo: $(STAMP) ## real SDK agents spend against budgets on this machine and are 
 test: $(STAMP) lint ## every check: lint, types, layers, tests
 	@[ "$$(id -u)" -ne 0 ] || scripts/cluster-packages.sh || true
 	@$(BIN)/python tests/cluster/build.py
+	@$(BIN)/python tests/sdks/build.py
 	@$(BIN)/python -m pytest
 
 lint: $(STAMP) ## ruff, mypy, import contracts, docstrings
@@ -67,6 +68,13 @@ lock: $(STAMP) ## resolve the dependencies anew; hashes, no addresses
 	  $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 	    --python-version 3.12 --extra $$part --custom-compile-command 'make lock' pyproject.toml -o $$part/requirements.lock; \
 	done
+	@for of in tests/sdks/environments/*/requirements.in; do \
+	  (cd $${of%/*} && $(CURDIR)/$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url \
+	    --no-emit-find-links --no-annotate --python-version 3.12 --custom-compile-command 'make lock' \
+	    requirements.in -o requirements.lock); \
+	done
+	@cd tests/sdks/environments/node && npm install --package-lock-only --omit-lockfile-registry-resolved \
+	  --ignore-scripts --no-audit --no-fund --silent
 
 cluster: $(STAMP) ## a real Kubernetes of plain processes that stays; prints its KUBECONFIG
 	@[ "$$(id -u)" -ne 0 ] || scripts/cluster-packages.sh
