@@ -43,6 +43,7 @@ def _started(folder: Path, processes: Processes, programs: dict[str, Path]) -> A
             "--advertise-address=127.0.0.1",
             "--endpoint-reconciler-type=none",  # nobody would reach the Service `kubernetes`
             "--disable-admission-plugins=ServiceAccount",  # no controller makes the accounts that it asks for
+            "--enable-aggregator-routing=false",  # no Endpoints either: a Service of type ExternalName leads to the loopback
         )
         command = control_plane.api_server(programs["kube-apiserver"], given, client_port, port, alone)
         processes.start("kube-apiserver", command)

@@ -147,6 +147,16 @@ TOGGLES = {
     ),
     "alerts.enabled=true": (set(), {("PrometheusRule", "wfb")}),
     "dashboard.enabled=true": (set(), {("ConfigMap", "wfb-dashboard")}),
+    "people.enabled=false": (
+        {
+            ("APIService", "v1alpha1.spend.aifinops.dev"),
+            ("ClusterRole", "wfb-page"),
+            ("ClusterRole", "wfb-spend"),
+            ("ClusterRoleBinding", "wfb-page"),
+            ("RoleBinding", "wfb-ledger-front-proxy"),
+        },
+        set(),
+    ),
     "networkPolicy.enabled=true": (set(), {("NetworkPolicy", "wfb")}),
     "notify.secrets.billing={hook,chat}": (set(), {("Role", "wfb-notify"), ("RoleBinding", "wfb-notify")}),
     "certificates.source=certManager": (
@@ -246,6 +256,7 @@ def test_rights_are_these_and_no_others(helm):
         "get apps/replicasets",
         "get batch/jobs",
         "get argoproj.io/workflows",
+        "create authorization.k8s.io/subjectaccessreviews",
     }
     assert rights(objects, "wfb-injector") == {"get /namespaces", "create /events"}
     budgets = ("workflowbudgets", "clusterworkflowbudgets")
@@ -259,7 +270,12 @@ def test_rights_are_these_and_no_others(helm):
             f"{verb} admissionregistration.k8s.io/mutatingwebhookconfigurations wfb-injector"
             for verb in ("get", "patch")
         ),
+        *(f"{verb} apiregistration.k8s.io/apiservices v1alpha1.spend.aifinops.dev" for verb in ("get", "patch")),
     }
+    assert rights(objects, "wfb-spend") == {
+        f"list spend.aifinops.dev/{name}" for name in ("summaries", "usage", "decisions", "stages", "runs")
+    }
+    assert rights(objects, "wfb-page") == {"get spend.aifinops.dev/page"}
     for name in ("certManager", "existingSecret"):
         more = ["certificates.webhookCABundle=cm9vdA=="] if name == "existingSecret" else []
         without = render(helm, f"certificates.source={name}", *more)

@@ -64,7 +64,17 @@ def make_parser(prog: str, first: str = "") -> argparse.ArgumentParser:
     run.add_parser(commands)
     report.add_parser(commands)
     if first not in {"run", "report"}:
-        from wfb_operator.cli import doctor, explain, inject, meter, prices, reconcile, top, whatif  # noqa: PLC0415 — load rich
+        from wfb_operator.cli import (  # noqa: PLC0415 — load rich
+            doctor,
+            explain,
+            inject,
+            meter,
+            prices,
+            reconcile,
+            top,
+            ui,
+            whatif,
+        )
 
         doctor.add_parser(commands)
         explain.add_parser(commands)
@@ -73,6 +83,7 @@ def make_parser(prog: str, first: str = "") -> argparse.ArgumentParser:
         prices.add_parser(commands)
         reconcile.add_parser(commands)
         top.add_parser(commands)
+        ui.add_parser(commands)
         whatif.add_parser(commands)
     return parser
 

@@ -82,12 +82,10 @@ class Cluster:
 
     def secret(self, namespace: str, name: str) -> dict[str, bytes] | None:
         """A Secret's data, decoded; None where there is none."""
-        try:
-            data = self._call("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}").get("data") or {}
-        except ClusterError as error:
-            if error.status == 404:
-                return None
-            raise
+        found = self._get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
+        if not found:
+            return None
+        data = found.get("data") or {}
         return {key: base64.b64decode(value) for key, value in data.items()}
 
     def put_secret(self, namespace: str, name: str, data: Mapping[str, bytes]) -> None:
@@ -105,21 +103,35 @@ class Cluster:
     def put_webhook_roots(self, name: str, bundle: bytes) -> bool:
         """Tell the API server which roots a webhook's certificate may have; False where it knows, or there is none."""
         path = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{name}"
+        found = self._get(path)
+        configs = {f"/webhooks/{n}/clientConfig": h["clientConfig"] for n, h in enumerate(found.get("webhooks") or ())}
+        return self._put_roots(path, configs, bundle)
+
+    def put_api_roots(self, name: str, bundle: bytes) -> bool:
+        """Tell the API server which roots an aggregated API's certificate may have; False as ``put_webhook_roots``."""
+        path = f"/apis/apiregistration.k8s.io/v1/apiservices/{name}"
+        found = self._get(path)
+        return self._put_roots(path, {"/spec": found["spec"]} if found else {}, bundle)
+
+    def _put_roots(self, path: str, configs: Mapping[str, Mapping[str, Any]], bundle: bytes) -> bool:
         encoded = base64.b64encode(bundle).decode()
-        try:
-            hooks = self._call("GET", path).get("webhooks") or ()
-        except ClusterError as error:
-            if error.status == 404:
-                return False
-            raise
         patch = [
-            {"op": "add", "path": f"/webhooks/{n}/clientConfig/caBundle", "value": encoded}
-            for n, hook in enumerate(hooks)
-            if hook.get("clientConfig", {}).get("caBundle") != encoded
+            {"op": "add", "path": f"{place}/caBundle", "value": encoded}
+            for place, config in configs.items()
+            if config.get("caBundle") != encoded
         ]
         if patch:
             self._call("PATCH", path, patch, content_type="application/json-patch+json")
         return bool(patch)
+
+    def _get(self, path: str) -> Mapping[str, Any]:
+        """An object; empty where there is none."""
+        try:
+            return self._call("GET", path)
+        except ClusterError as error:
+            if error.status == 404:
+                return {}
+            raise
 
     def _apply(self, path: str, body: object) -> None:
         query = [("fieldManager", COMPONENT), ("force", "true")]

@@ -10,6 +10,9 @@ from urllib3.exceptions import HTTPError
 
 from wfb_core.attribution import Owner, controller_of
 from wfb_operator.ledger.cluster import ClusterAwayError, Reviewed
+from wfb_operator.ledger.people.access import Wish
+from wfb_operator.ledger.people.discovery import GROUP, VERSION
+from wfb_operator.ledger.people.person import CONFIG_MAP, Person
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +99,35 @@ class KubernetesApi:
                 refused,
             )
             return None
+
+    def allowed(self, person: Person, wish: Wish) -> bool:
+        """See people.access.Judge."""
+        attributes = {
+            "group": GROUP,
+            "version": VERSION,
+            "resource": wish.resource,
+            "verb": wish.verb,
+            "namespace": wish.namespace,
+            "name": wish.name,
+        }
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {
+                "user": person.name,
+                "groups": list(person.groups),
+                "extra": {key: list(values) for key, values in person.extra.items()},
+                "resourceAttributes": attributes,
+            },
+        }
+        status = self._call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body).get("status", {})
+        return bool(status.get("allowed")) and not status.get("denied")
+
+    def front_proxy(self) -> Mapping[str, str]:
+        """What the API server says of its front proxy: the data of the ConfigMap; raises ClusterAwayError."""
+        namespace, name = CONFIG_MAP
+        found = self._get(f"/api/v1/namespaces/{namespace}/configmaps/{name}")
+        return dict((found or {}).get("data") or {})
 
     def _get(self, path: str) -> Mapping[str, Any] | None:
         try:

@@ -10,7 +10,7 @@ import signal
 import ssl
 import sys
 import time
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from aiohttp import web
 
@@ -23,11 +23,18 @@ from wfb_operator.ledger.lock import DirectoryLock, InUseError
 from wfb_operator.ledger.metrics import MOST
 from wfb_operator.ledger.metrics_access import MetricsAccess
 from wfb_operator.ledger.otlp_push import OtlpPush
+from wfb_operator.ledger.people.access import Access
+from wfb_operator.ledger.people.listener import PeopleListener
+from wfb_operator.ledger.people.routes import PeopleHttp
+from wfb_operator.ledger.readings import Readings
 from wfb_operator.ledger.reviews import Accounts, TokenReviews
 from wfb_operator.ledger.service import LedgerService
 from wfb_operator.ledger.store.port import StoreError, StoreRefusedError
 from wfb_operator.ledger.store.sqlite import SqliteStore
 from wfb_operator.ledger.store.tiers import Retention
+
+if TYPE_CHECKING:  # it takes a second to import, and only clusters need it
+    from wfb_operator.ledger.kubernetes_api import KubernetesApi
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +78,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--tls", metavar="DIR", help="serve HTTPS with tls.crt and tls.key of this folder, read anew when they change"
     )
     parser.add_argument(
+        "--people",
+        metavar="HOST:PORT",
+        help="answer people there as the aggregated API spend.aifinops.dev; needs --reviews and --tls",
+    )
+    parser.add_argument(
         "--restored", action="store_true", help="the state was restored from a backup that the ledger cannot tell"
     )
     kept = Retention()
@@ -102,9 +114,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--otlp-seconds", type=float, default=60.0, metavar="N", help="between two of them")
     parsed = parser.parse_args(arguments)
     parsed.metrics_most = dict(_most(parser, text) for text in parsed.metrics_most)
-    host, colon, port = parsed.listen.rpartition(":")
-    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        parser.error(f"--listen: {parsed.listen!r} is not an address: write host:port, such as 127.0.0.1:8440")
+    parsed.host, parsed.port = _address(parser, "--listen", parsed.listen)
+    if parsed.people:
+        parsed.people = _address(parser, "--people", parsed.people)
+        if not (parsed.reviews and parsed.tls):
+            parser.error("--people needs --reviews, which says who may read, and --tls, which the API server verifies")
     if not parsed.admin_token_file and not parsed.reviews:
         parser.error("nobody could speak to this ledger: give --admin-token-file, --reviews, or both")
     for account in parsed.controller_account + parsed.reader_account:
@@ -120,7 +134,6 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         )
     if not 1 <= parsed.otlp_seconds <= 3600:
         parser.error(f"--otlp-seconds: {parsed.otlp_seconds:g} is not from 1 to 3600")
-    parsed.host, parsed.port = host.removeprefix("[").removesuffix("]"), int(port)
     return parsed
 
 
@@ -159,6 +172,13 @@ def _most(parser: argparse.ArgumentParser, text: str) -> tuple[str, int]:
     return label, int(number)
 
 
+def _address(parser: argparse.ArgumentParser, option: str, text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        parser.error(f"{option}: {text!r} is not an address: write host:port, such as 127.0.0.1:8440")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the ledger until SIGTERM or SIGINT; exits 2 with one line on stderr where it cannot start."""
     options = parse_arguments(arguments)
@@ -181,17 +201,34 @@ def _admin_token(path: str) -> str:
     return token
 
 
-def _reviews(options: argparse.Namespace) -> TokenReviews | None:
+def _cluster(options: argparse.Namespace) -> "KubernetesApi | None":
     if not options.reviews:
         return None
-    from wfb_operator.ledger.kubernetes_api import KubernetesApi  # noqa: PLC0415 — a second to import, and only for clusters
+    from wfb_operator.ledger.kubernetes_api import KubernetesApi  # noqa: PLC0415
 
     try:
-        api = KubernetesApi(None if options.reviews == "incluster" else options.reviews)
+        return KubernetesApi(None if options.reviews == "incluster" else options.reviews)
     except ClusterAwayError as error:
         raise StartError(f"--reviews {options.reviews}: {error}") from error
+
+
+def _reviews(options: argparse.Namespace, api: "KubernetesApi | None") -> TokenReviews | None:
+    if api is None:
+        return None
     accounts = Accounts(frozenset(options.controller_account), frozenset(options.reader_account))
     return TokenReviews(api, accounts, wall=time.time, monotonic=time.monotonic)
+
+
+async def _people(
+    options: argparse.Namespace, cluster: "KubernetesApi | None", readings: Readings
+) -> PeopleListener | None:
+    """Begins to answer people, where that is asked for."""
+    if cluster is None or not options.people:
+        return None
+    listener = PeopleListener(cluster.front_proxy, options.tls, *options.people)
+    people = PeopleHttp(readings, Access(cluster, time.monotonic), listener.front_proxy)
+    await listener.start(people.application())
+    return listener
 
 
 def _certificate(directory: str | None) -> ServingCertificate | None:
@@ -222,7 +259,8 @@ def _locked(directory: str) -> DirectoryLock:
 
 async def _serve(options: argparse.Namespace) -> None:
     admin = token_sha256(_admin_token(options.admin_token_file)) if options.admin_token_file else ""
-    reviews = _reviews(options)
+    cluster = _cluster(options)
+    reviews = _reviews(options, cluster)
     certificate = _certificate(options.tls)
     metrics_access = _metrics_access(options.metrics_token_file)
     lock = _locked(options.state)
@@ -263,10 +301,13 @@ async def _serve(options: argparse.Namespace) -> None:
     if options.otlp_endpoint:
         push = OtlpPush(options.otlp_endpoint, options.otlp_seconds, service.metrics, service.clock.now)
         beside.append(asyncio.create_task(push.run()))
+    people = await _people(options, cluster, Readings(service, store))
     await stopping.wait()
     for task in beside:
         task.cancel()
     await asyncio.gather(*beside, return_exceptions=True)
+    if people:
+        await people.stop()
     await site.stop()  # no new connections; what was accepted is finished
     await service.stop()
     await runner.cleanup()

@@ -161,4 +161,5 @@ def _line(at: WindowAt, budget: Budget, limit: Limit, window: Window, estimated:
         "pacing": action,
         "paced_usd_per_hour": format_usd(rate) if action else None,
         "queued": window.queued(now),
+        "ladder": [[rung.at_percent, rung.action] for rung in budget.ladder_of(limit)],
     }

@@ -1,0 +1,97 @@
+"""The books of a cluster, read through its API server with the user's own rights, whatever they logged in with."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+from wfb_operator.cli.plan import UsageError
+from wfb_operator.cli.state import LedgerError
+
+ROOT = "/apis/spend.aifinops.dev/v1alpha1"
+SECONDS = 15.0
+
+
+class ClusterBooks:
+    """The aggregated API ``spend.aifinops.dev`` of one cluster, for one namespace or for all."""
+
+    def __init__(
+        self,
+        kubeconfig: str | None = None,
+        context: str | None = None,
+        namespace: str | None = None,
+        *,
+        everywhere: bool = False,
+    ) -> None:
+        """Without a namespace the context's own is read; raises UsageError where there is no cluster to ask."""
+        settings = client.Configuration()
+        try:
+            config.load_kube_config(kubeconfig, context=context, client_configuration=settings)
+            contexts, current = config.list_kube_config_contexts(kubeconfig)
+        except (config.ConfigException, OSError) as error:
+            raise UsageError(f"no cluster to read the books of: {error}; give --kubeconfig FILE") from error
+        chosen = next((c for c in contexts if c["name"] == context), current) or {}
+        self.namespace = "" if everywhere else namespace or chosen.get("context", {}).get("namespace") or "default"
+        """The namespace that is read; empty for all."""
+        settings.retries = False
+        self._api = client.ApiClient(settings)
+
+    @property
+    def scope(self) -> str:
+        """Whose books these are, in words."""
+        return f"namespace {self.namespace}" if self.namespace else "all namespaces"
+
+    def get(self, resource: str, query: Mapping[str, str]) -> dict[str, Any]:
+        """One resource of the aggregated API; raises LedgerError with the API server's sentence."""
+        status, body = self.ask(resource, query)
+        if status == 200:
+            return body
+        raise LedgerError(self._why(status, body), status)
+
+    def ask(self, resource: str, query: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+        """The status and the object that came; 502 where the API server did not answer."""
+        within = f"namespaces/{quote(self.namespace, safe='')}/" if self.namespace else ""
+        try:
+            found: dict[str, Any] = self._api.call_api(
+                f"{ROOT}/{within}{resource}",
+                "GET",
+                query_params=list(query.items()),
+                header_params={"Accept": "application/json"},
+                response_types_map={200: "object"},
+                auth_settings=["BearerToken"],
+                _return_http_data_only=True,
+                _request_timeout=SECONDS,
+            )
+        except ApiException as error:
+            return error.status or 502, {"message": _said(error)}
+        except (HTTPError, OSError) as error:
+            return 502, {"message": f"the API server does not answer: {type(error).__name__}"}
+        return 200, found
+
+    def _why(self, status: int, body: Mapping[str, Any]) -> str:
+        message = str(body.get("message", ""))
+        if status == 404:
+            return (
+                "this cluster has no API spend.aifinops.dev: install the chart, with its value people.enabled, or ask"
+                " whoever runs it"
+            )
+        if status == 403:
+            more = (
+                "name one that you may view with --namespace" if not self.namespace else "ask for the role view there"
+            )
+            return f"you may not read the spend of {self.scope}: {message}; {more}"
+        return f"the books of {self.scope} cannot be read: {message}"
+
+
+def _said(error: ApiException) -> str:
+    """The sentence of a Status, or what there is."""
+    body = error.body
+    text = body.decode(errors="replace") if isinstance(body, bytes) else str(body or "")
+    try:
+        return str(json.loads(text)["message"])[:500]
+    except (ValueError, KeyError, TypeError):
+        return (text or str(error.reason))[:500]
