@@ -3,9 +3,14 @@
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from cluster import api_server as light
 from cluster.refusals import NotHereError
+
+# How long an example takes says more of the machine than of the code; speed is measured in bench/.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -210,10 +210,13 @@ async function look() {
   drawDecisions(decisions.decisions);
 }
 
-let looking = false, paused = false, seen = 0;
+let looking = false, again = false, paused = false, seen = 0;
 
 async function refresh() {
-  if (looking) return;
+  if (looking) {
+    again = true; // a choice that changed meanwhile is not to wait for the next round
+    return;
+  }
   looking = true;
   try {
     await look();
@@ -225,6 +228,10 @@ async function refresh() {
   } finally {
     looking = false;
     tell();
+  }
+  if (again) {
+    again = false;
+    await refresh();
   }
 }
 
@@ -245,6 +252,6 @@ for (const id of ["dimension", "hours", "kind"]) at(id).addEventListener("change
 const tellScope = (scope) => { at("scope").textContent = readable(scope, 200); };
 if (besideTheBooks) tellScope(namespace ? `namespace ${namespace}` : "all namespaces");
 else read("about").then((about) => tellScope(about.scope)).catch(() => {});
-setInterval(() => { if (!paused && !document.hidden) refresh(); tell(); }, EVERY_MS);
+setInterval(() => { if (!paused && !document.hidden && !looking) refresh(); tell(); }, EVERY_MS);
 document.addEventListener("visibilitychange", () => { if (!document.hidden && !paused) refresh(); });
 refresh();
