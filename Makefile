@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format lock images bench-bounds bench-loops bench-meter bench-month bench-overshoot bench-pacing bench-proxy bench-soak clean cluster cluster-down
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' Makefile)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -21,6 +21,7 @@ demo: $(STAMP) ## real SDK agents spend against budgets on this machine and are 
 
 test: $(STAMP) lint ## every check: lint, types, layers, tests
 	@[ "$$(id -u)" -ne 0 ] || scripts/cluster-packages.sh || true
+	@[ "$$(id -u)" -ne 0 ] || scripts/cluster-packages.sh chromium || true
 	@$(BIN)/python tests/cluster/build.py
 	@$(BIN)/python tests/sdks/build.py
 	@$(BIN)/python -m pytest
@@ -56,6 +57,9 @@ bench-month: $(STAMP) ## reports of a month of 1,000 workflows on SQLite, its si
 
 bench-loops: $(STAMP) ## where loops are stopped and healthy runs are not, shape by shape
 	@$(BIN)/python tests/bench/loops.py
+
+bench-anomalies: $(STAMP) ## anomalies found in fifteen minutes, and false alarms, over synthetic months
+	@$(BIN)/python tests/bench/anomalies.py
 
 bench-soak: $(STAMP) ## ten minutes at half load: memory must stay flat
 	@$(BIN)/python tests/bench/soak.py
