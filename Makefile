@@ -21,7 +21,7 @@ demo: $(STAMP) ## real SDK agents spend against budgets on this machine and are 
 
 test: $(STAMP) lint ## every check: lint, types, layers, tests
 	@[ "$$(id -u)" -ne 0 ] || scripts/cluster-packages.sh || true
-	@[ "$$(id -u)" -ne 0 ] || scripts/cluster-packages.sh chromium || true
+	@[ "$$(id -u)" -ne 0 ] || scripts/cluster-packages.sh chromium prometheus || true
 	@$(BIN)/python tests/cluster/build.py
 	@$(BIN)/python tests/sdks/build.py
 	@$(BIN)/python -m pytest

@@ -10,8 +10,8 @@ import webbrowser
 from collections.abc import Mapping
 from typing import Any
 
+from wfb_operator.cli.books import visiting
 from wfb_operator.cli.plan import UsageError
-from wfb_operator.cli.report import visiting
 from wfb_operator.cli.state import Ledger, LedgerError, State, default_root
 from wfb_operator.page.server import PageServer, Read
 
