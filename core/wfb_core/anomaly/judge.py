@@ -69,12 +69,14 @@ def judge(baseline: Baseline | None, recent: Sums, now: float, before: Verdict |
     )
     if not unusual:
         return Verdict(NORMAL, ratio, recent.nanos, usual, now, "Spending is as it usually is at this hour.")
-    since = before.since if before is not None and spiking else now - QUARTER
+    if before is not None and spiking:
+        # It is told as it began: words that change every minute would be written and read every minute.
+        return Verdict(SPIKE, ratio, recent.nanos, usual, before.since, before.message)
     text = (
         f"{ratio:.1f} times the usual spend: ${_cents(recent.nanos)} in 15 minutes, usually ${_cents(usual)} at this hour;"
         f" {_cause(baseline, recent, now)}"
     )
-    return Verdict(SPIKE, ratio, recent.nanos, usual, since, text)
+    return Verdict(SPIKE, ratio, recent.nanos, usual, now - QUARTER, text)
 
 
 def _expected(by_hour: Mapping[int, float], now: float) -> float:

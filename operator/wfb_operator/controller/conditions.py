@@ -37,6 +37,8 @@ REASONS = {
     "Outdated": "Pods in this budget run an older sidecar.",
     "MayNotSee": "The controller may not look at the pods.",
     "NoPods": "No pod is within this budget.",
+    "AsUsual": "Spending is as it usually is at this hour.",
+    "Unusual": "A workflow spends far more than it usually does at this hour.",
     "NotSeen": "Not enough was seen to say.",
 }
 """What each reason means; a condition's message adds the figures and the way out."""

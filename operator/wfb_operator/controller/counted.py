@@ -21,11 +21,13 @@ def counted(
     lines: Iterable[Mapping[str, Any]],
     refused: Iterable[Mapping[str, Any]],
     usage: Sequence[Mapping[str, Any]],
+    judged: Sequence[Mapping[str, Any]],
     namespace_labels: Callable[[str], Mapping[str, str]],
 ) -> dict[str, Counted]:
     """Each budget's windows, costliest models and features, unpriced models and last refusal.
 
-    ``lines`` and ``refused`` are the summary's, ``usage`` rows by USAGE_BY. A budget that selects by labels of other people's gets no
+    ``lines`` and ``refused`` are the summary's, ``usage`` rows by USAGE_BY, ``judged``
+    workflows as their spend was judged. A budget that selects by labels of other people's gets no
     share of the usage: rows carry ours alone.
     """
     by_budget: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
@@ -36,8 +38,26 @@ def counted(
     for key, budget in budgets.items():
         mine = [row for row in usage if _of(budget, row, namespace_labels(row["namespace"]))]
         unpriced = sorted({row["model"] for row in mine if row["outcome"] == "unpriced"})
-        found[key] = Counted(by_budget[key], _top(mine, "model"), _top(mine, "feature"), tuple(unpriced), last.get(key))
+        workflows = {(row["namespace"], row["workflow"]) for row in mine}
+        found[key] = Counted(
+            by_budget[key],
+            _top(mine, "model"),
+            _top(mine, "feature"),
+            tuple(unpriced),
+            last.get(key),
+            [row for row in judged if (row["namespace"], row["workflow"]) in workflows],
+        )
     return found
+
+
+def spikes(figures: Mapping[str, Counted]) -> list[dict[str, Any]]:
+    """What is out of the usual, as Events are made of it: once for each budget that the workflow is within."""
+    return [
+        {**row, "budget": key, "at": row["since"]}
+        for key, mine in figures.items()
+        for row in mine.judged
+        if row["state"] == "Spike"
+    ]
 
 
 def _of(budget: Budget, row: Mapping[str, Any], namespace_labels: Mapping[str, str]) -> bool:

@@ -41,6 +41,14 @@ def loop_event(sighting: Mapping[str, Any], document: Mapping[str, Any]) -> dict
     return _event(document, kind, sighting["reason"], message, identity, sighting["at"])
 
 
+def spend_event(spike: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    """The Event for a workflow that spends far more than it usually does: one for a spike and a budget."""
+    workflow = f"{spike['namespace']}/{spike['workflow']}"
+    identity = f"{document['metadata']['uid']}|spend|{workflow}|{spike['at']}"
+    message = f"{spike['workflow'] or 'no workflow'}: {spike['message']}"
+    return _event(document, "Warning", "SpendUnusual", message, identity, spike["at"])
+
+
 def trouble_event(document: Mapping[str, Any], reason: str, message: str, identity: str, at: float) -> dict[str, Any]:
     """The Event for something that its owner should mend; one for each identity, however often it is told."""
     return _event(document, "Warning", reason, message, f"{document['metadata']['uid']}|{identity}", at)

@@ -76,6 +76,10 @@ class LedgerClient:
         """The newest sightings of loops, the newest first."""
         return list((await self._call("GET", f"/v1/loops?limit={most}"))["loops"])
 
+    async def anomalies(self) -> list[dict[str, Any]]:
+        """Workflows as the ledger's last look judged their spend."""
+        return list((await self._call("GET", "/v1/anomalies"))["anomalies"])
+
     async def usage(self, by: Sequence[str], since: float) -> list[dict[str, Any]]:
         """Usage since a moment, summed by dimensions."""
         return list((await self._call("GET", f"/v1/usage?by={','.join(by)}&since={int(since)}"))["usage"])

@@ -10,10 +10,10 @@ from typing import Any
 from wfb_core.budget import Budget
 from wfb_operator.controller.api_server import ApiServer, sentence
 from wfb_operator.controller.cluster import Cluster, ClusterError
-from wfb_operator.controller.counted import USAGE_BY, counted
+from wfb_operator.controller.counted import USAGE_BY, counted, spikes
 from wfb_operator.controller.coverage import Coverage, survey
 from wfb_operator.controller.documents import Plan, plan
-from wfb_operator.controller.events import RECENT_SECONDS, loop_event, stage_event
+from wfb_operator.controller.events import RECENT_SECONDS, loop_event, spend_event, stage_event
 from wfb_operator.controller.ledger_client import LedgerAwayError, LedgerClient, LedgerRefusedError
 from wfb_operator.controller.metrics import Metrics
 from wfb_operator.controller.status import Counted, Seen, Standing, status_of
@@ -23,6 +23,9 @@ from wfb_operator.controller.world import World, key_of
 log = logging.getLogger(__name__)
 
 LOOP_SECONDS = 1.0
+JUDGED_SECONDS = 15.0
+"""Between two looks at what the ledger judged, which it does every minute."""
+
 USAGE_SECONDS = 15.0
 """Between two looks at usage by model and feature; windows are looked at in every round."""
 LIST_SECONDS = 300.0
@@ -42,6 +45,8 @@ class _Memory:
     """The ledger's documents by key; None where they have to be asked for."""
     usage: list[dict[str, Any]] | None = None
     usage_at: float = float("-inf")
+    judged: list[dict[str, Any]] | None = None
+    judged_at: float = float("-inf")
     listed_at: float = float("-inf")
     surveyed_at: float = float("-inf")
     surveyed: tuple[int, tuple[str, ...]] = (-1, ())
@@ -163,21 +168,27 @@ class Reconciler:
             if memory.usage is None or now - memory.usage_at >= USAGE_SECONDS:
                 memory.usage, memory.usage_at = await self._ledger.usage(USAGE_BY, wall - USAGE_BACK), now
             changes, loops = await self._ledger.stages(), await self._ledger.loops()
+            if memory.judged is None or now - memory.judged_at >= JUDGED_SECONDS:
+                memory.judged, memory.judged_at = await self._ledger.anomalies(), now
         except (LedgerAwayError, LedgerRefusedError) as error:
             self._metrics.ledger_answered(answered=False)
             log.debug("the ledger is away: %s", error)
             memory.in_force = None
             return None
         self._metrics.ledger_answered(answered=True)
-        await self._tell(changes, loops, wall)
-        parsed = _parsed(planned.standings)
-        return counted(parsed, summary["budgets"], summary["refused"], memory.usage, self.world.namespace_labels)
+        parsed, labels = _parsed(planned.standings), self.world.namespace_labels
+        figures = counted(parsed, summary["budgets"], summary["refused"], memory.usage, memory.judged, labels)
+        await self._tell(changes, loops, spikes(figures), wall)
+        return figures
 
-    async def _tell(self, changes: list[dict[str, Any]], loops: list[dict[str, Any]], wall: float) -> None:
-        """An Event for every stage change and every loop that is new."""
+    async def _tell(
+        self, changes: list[dict[str, Any]], loops: list[dict[str, Any]], unusual: list[dict[str, Any]], wall: float
+    ) -> None:
+        """An Event for every stage change, every loop and every unusual spend that is new."""
         found: list[tuple[str, Callable[[Any, Any], dict[str, Any]], dict[str, Any]]]
         found = [(f"{c['window']}|{c['to_stage']}|{c['at']}", stage_event, c) for c in changes]
         found += [(f"loop|{s['budget']}|{s['unit']}|{s['stage']}|{s['at']}", loop_event, s) for s in loops]
+        found += [(f"spend|{u['budget']}|{u['workflow']}|{u['at']}", spend_event, u) for u in unusual]
         recent = {name: (make, seen) for name, make, seen in found if wall - seen["at"] < RECENT_SECONDS}
         told = set(self._memory.told & recent.keys())
         for name, (make, seen) in recent.items():

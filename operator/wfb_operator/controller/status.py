@@ -61,6 +61,8 @@ class Counted:
     """Models of the last day whose price is not known."""
     refused: Mapping[str, Any] | None = None
     """Of its summary: the last call that the budget refused."""
+    judged: Sequence[Mapping[str, Any]] = ()
+    """Its workflows as the ledger's last look judged their spend, spikes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def status_of(seen: Seen, now: float) -> dict[str, Any]:
         _within(seen, now),
         _prices(seen),
         _covered(seen),
-        Condition(NORMAL, UNKNOWN, "NotSeen"),
+        _normal(seen),
     ]
     status["conditions"] = as_written(conditions, before.get("conditions") or (), generation, rfc3339(now))
     return status
@@ -223,6 +225,19 @@ def _within(seen: Seen, now: float) -> Condition:
 def _spent(line: Mapping[str, Any]) -> str:
     until = f", new money at {rfc3339(line['end'])}" if line["end"] is not None else ", until the limit is raised"
     return f"{line['kind']}: {cents(line['spent_usd'])} of {cents(line['limit_usd'])} USD are spent{until}"
+
+
+def _normal(seen: Seen) -> Condition:
+    if seen.counted is None:
+        return Condition(NORMAL, UNKNOWN, "LedgerAway")
+    known = [row for row in seen.counted.judged if row["state"] != "Unknown"]
+    if not known:
+        return Condition(NORMAL, UNKNOWN, "NotSeen", "Three days of spending have to be seen to say what is usual.")
+    spikes = [row for row in known if row["state"] == "Spike"]
+    if not spikes:
+        return Condition(NORMAL, TRUE, "AsUsual")
+    told = "; ".join(f"{row['workflow']} since {rfc3339(row['since'])}: {row['message']}" for row in spikes[:3])
+    return Condition(NORMAL, FALSE, "Unusual", f"{told}.")
 
 
 def _covered(seen: Seen) -> Condition:

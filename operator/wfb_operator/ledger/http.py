@@ -72,6 +72,7 @@ class LedgerHttp:
                 web.get("/v1/usage", self._for((READER, CONTROLLER), self._read(self._readings.usage))),
                 web.get("/v1/decisions", self._for((READER, CONTROLLER), self._read(self._readings.decisions))),
                 web.get("/v1/stages", self._for((READER, CONTROLLER), self._read(self._readings.stages))),
+                web.get("/v1/anomalies", self._for((READER, CONTROLLER), self._read(self._readings.anomalies))),
                 web.get("/v1/loops", self._for((READER, CONTROLLER), self._read(self._readings.loops))),
                 web.get("/v1/runs", self._for((READER, CONTROLLER), self._read(self._readings.runs))),
                 web.get("/v1/notices", self._for((CONTROLLER,), self._read(self._readings.notices))),

@@ -68,6 +68,10 @@ class Readings:
         rows = await self._store.runs(min(whole(query, "limit", 100), ROWS_MOST), namespace=namespace)
         return {"runs": [in_dollars(row) for row in rows]}
 
+    async def anomalies(self, _: Query, namespace: str) -> dict[str, Any]:
+        """Workflows as the last look judged their spend, spikes first."""
+        return {"anomalies": self._service.anomalies.shown(namespace)}
+
     async def loops(self, query: Query, namespace: str) -> dict[str, Any]:
         """The newest sightings of loops."""
         rows = await self._store.sightings(min(whole(query, "limit", 1000), ROWS_MOST), namespace=namespace)

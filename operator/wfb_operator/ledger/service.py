@@ -16,6 +16,7 @@ from typing import Any
 from wfb_core.budget import OFF
 from wfb_core.grants import timing
 from wfb_core.wire import Dispatch, Response, RunFigures
+from wfb_operator.ledger.anomalies import AnomalyWatch
 from wfb_operator.ledger.budgets import Budgets
 from wfb_operator.ledger.clock import LedgerClock
 from wfb_operator.ledger.edits import (
@@ -79,6 +80,7 @@ class LedgerService:
         self._wall, self._monotonic = wall, monotonic
         self.clock = LedgerClock(0.0, wall, monotonic)
         self.metrics = Metrics(self, store, metrics_most)
+        self.anomalies = AnomalyWatch(store, self._now, self._tell_anomalies)
         self.memory: Memory | None = None
         """None while what the store holds is not known."""
         self._awake = 0.0
@@ -86,6 +88,7 @@ class LedgerService:
         self._work = asyncio.Event()
         self._scope_moved = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._watching: asyncio.Task[None] | None = None
         self._writing_since: float | None = None
         self._failed = ""
         self._scope_written = 0
@@ -117,12 +120,17 @@ class LedgerService:
             loop.create_task(self._run(), name="ledger-queue"),
             loop.create_task(self._keep_house(), name="ledger-house"),
         ]
+        self._watching = loop.create_task(self.anomalies.run(), name="ledger-anomalies")
 
     async def stop(self) -> None:
         """Finish what is in the queue, and answer nobody after it."""
         self.closing = True
         self._scope_moved.set()
         self._work.set()
+        if self._watching is not None:
+            self._watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watching
         if self._tasks:
             queue, house = self._tasks
             house.cancel()
@@ -214,6 +222,12 @@ class LedgerService:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._scope_moved.wait(), left)
         return False
+
+    def _now(self) -> float:
+        return self.clock.now()  # the clock is another one after a start
+
+    def _tell_anomalies(self, ratios: Mapping[tuple[str, str], float]) -> None:
+        self.metrics.anomalies = ratios
 
     # -- state of health
     def known_memory(self) -> Memory:

@@ -6,6 +6,7 @@ from harness.cluster_objects import NOON, budget, line
 from wfb_operator.controller.conditions import TYPES
 from wfb_operator.controller.coverage import Coverage
 from wfb_operator.controller.documents import plan
+from wfb_operator.controller.events import spend_event
 from wfb_operator.controller.status import Counted, Seen, meaningful, status_of
 
 
@@ -244,3 +245,38 @@ def test_time_alone_is_no_reason_to_write():
     assert one != later
     assert meaningful(one) == meaningful(later)
     assert meaningful(one) != meaningful(spent)
+
+
+def judged(state, message="3.1 times the usual spend"):
+    """A workflow as the ledger judged it."""
+    return {"namespace": "billing", "workflow": "triage", "state": state, "since": NOON - 900, "message": message}
+
+
+NORMAL = {
+    "nothing was judged": ((), ("Unknown", "NotSeen"), "Three days"),
+    "too little was seen": ([judged("Unknown")], ("Unknown", "NotSeen"), "Three days"),
+    "as usual": ([judged("Normal"), judged("Unknown")], ("True", "AsUsual"), "as it usually is"),
+    "a spike": (
+        [judged("Spike"), judged("Normal")],
+        ("False", "Unusual"),
+        "triage since 2027-01-15T11:45:00Z: 3.1 times the usual spend",
+    ),
+}
+
+
+@pytest.mark.parametrize(("rows", "expected", "words"), NORMAL.values(), ids=NORMAL)
+def test_whether_spending_is_normal(rows, expected, words):
+    """SpendNormal follows the ledger's judgement of the budget's workflows, in its words."""
+    seen = Seen(budget(), plan({"b": budget()}, {}).standings["b"], Coverage(1), Counted((line("1"),), judged=rows))
+    state, reason, message = condition(status_of(seen, NOON), "SpendNormal")
+    assert ((state, reason), words in message) == (expected, True), message
+
+
+def test_an_unusual_spend_is_one_event_of_each_budget_it_is_within():
+    """The Event has the workflow, the factor and the cause, and a name that is the same however often it is told."""
+    spike = {**judged("Spike", "3.1 times the usual spend; calls 3.0 times usual"), "budget": "k", "at": NOON - 900}
+    found = spend_event(spike, budget())
+    assert found["metadata"]["name"] == spend_event(dict(spike), budget())["metadata"]["name"]
+    assert (found["type"], found["reason"]) == ("Warning", "SpendUnusual")
+    assert found["message"] == "triage: 3.1 times the usual spend; calls 3.0 times usual"
+    assert found["metadata"]["name"] != spend_event({**spike, "at": NOON}, budget())["metadata"]["name"]
