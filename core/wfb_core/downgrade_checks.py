@@ -7,6 +7,9 @@ from wfb_core.downgrade import per_million
 from wfb_core.price import ModelPrice, PriceBook
 from wfb_core.selectors import matches_model
 
+WAY_OUT = "Name a cheaper model of the same provider whose price is known: wfb prices lists them."
+"""What helps against each of them."""
+
 
 def contradictions(budget: Budget, prices: PriceBook, at: float) -> tuple[str, ...]:
     """A sentence for each pair of a budget's ladders that no call can follow, as prices are at a time; none where all can.

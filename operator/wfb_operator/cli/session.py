@@ -20,6 +20,7 @@ from wfb_operator.cli import tables
 from wfb_operator.cli.budget_file import LoadedBudget
 from wfb_operator.cli.child import run_command
 from wfb_operator.cli.environment import BASE_URL, RUN_VARIABLE, Endpoints, child_environment, trusted_files
+from wfb_operator.cli.ladders import useless_steps
 from wfb_operator.cli.live import Stages, Voice, changes, live_text
 from wfb_operator.cli.plan import Plan, UsageError, applies, no_doubles
 from wfb_operator.cli.processes import (
@@ -126,6 +127,7 @@ class Session:
         # A sidecar that has to be started anew takes the same addresses, because the command knows only those.
         self._config |= {name: urlsplit(line[name]).netloc for name in ("proxy", "base_url", "health")}
         self._env, self.warnings = child_environment(base_env, endpoints)
+        self.warnings += useless_steps([item.budget for item in plan.files.budgets()], self._prices, time.time())
         self._env[RUN_VARIABLE] = plan.run_id
 
     def _register(self, entries: Sequence[Mapping[str, Any]]) -> None:
@@ -245,6 +247,7 @@ class Session:
                     files.again(path)
                     raise
                 continue
+            sentences += useless_steps([item.budget for item in found], self._prices, time.time())
             for sentence in sentences:
                 self.voice.note(sentence)
             if not any(applies(item.budget, self.plan.labels, self.plan.namespace) for item in files.budgets()):

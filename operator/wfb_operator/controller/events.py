@@ -49,6 +49,16 @@ def spend_event(spike: Mapping[str, Any], document: Mapping[str, Any]) -> dict[s
     return _event(document, "Warning", "SpendUnusual", message, identity, spike["at"])
 
 
+def downgrade_event(decision: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    """The Event for a model that refused what a rung asked of it: one for a pod's process and a pair of models."""
+    identity = (
+        f"{document['metadata']['uid']}|downgrade|{decision['holder']}|{decision['provider']}|{decision['message']}"
+    )
+    pod = decision["holder"].partition("/")[0]
+    message = f"{decision['workflow'] or 'no workflow'}, pod {pod}: {decision['message']}"
+    return _event(document, "Warning", decision["reason"], message, identity, decision["at"])
+
+
 def trouble_event(document: Mapping[str, Any], reason: str, message: str, identity: str, at: float) -> dict[str, Any]:
     """The Event for something that its owner should mend; one for each identity, however often it is told."""
     return _event(document, "Warning", reason, message, f"{document['metadata']['uid']}|{identity}", at)

@@ -80,6 +80,10 @@ class LedgerClient:
         """Workflows as the ledger's last look judged their spend."""
         return list((await self._call("GET", "/v1/anomalies"))["anomalies"])
 
+    async def decisions(self, reason: str, most: int = 1000) -> list[dict[str, Any]]:
+        """The newest decisions for a reason, the newest first."""
+        return list((await self._call("GET", f"/v1/decisions?reason={reason}&limit={most}"))["decisions"])
+
     async def usage(self, by: Sequence[str], since: float) -> list[dict[str, Any]]:
         """Usage since a moment, summed by dimensions."""
         return list((await self._call("GET", f"/v1/usage?by={','.join(by)}&since={int(since)}"))["usage"])

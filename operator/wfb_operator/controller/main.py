@@ -16,9 +16,11 @@ import time
 import kopf
 
 from wfb_core.budget import ENFORCE, REPORT
+from wfb_core.price import PriceBook
 from wfb_operator.controller.certificate_keeper import CertificateKeeper
 from wfb_operator.controller.cluster import Cluster, ClusterError
 from wfb_operator.controller.health import serve
+from wfb_operator.controller.ladders import Ladders
 from wfb_operator.controller.ledger_client import LedgerAwayError, LedgerClient, LedgerRefusedError
 from wfb_operator.controller.metrics import Metrics
 from wfb_operator.controller.notices import Notices
@@ -98,7 +100,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    metrics, world = Metrics(time.time()), World()
+    metrics, world, ladders = Metrics(time.time()), World(), Ladders()
     cluster = Cluster(options.kubeconfig)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -112,12 +114,13 @@ async def _serve(options: argparse.Namespace) -> None:
                 ledger,
                 metrics,
                 version=options.sidecar_version,
+                ladders=ladders,
                 only_report=options.enforcement == REPORT,
             )
             watching = asyncio.create_task(_watch(world, stopping, in_cluster=not options.kubeconfig), name="watches")
             home = (options.ledger_secret or "").partition(":")[0]
             notices = Notices(world, cluster, ledger, metrics, options.egress, home)
-            work = [reconciler.run(), notices.run(), _publish_prices(ledger)]
+            work = [reconciler.run(), notices.run(), _publish_prices(ledger, ladders)]
             if options.certificates:
                 work.append(CertificateKeeper(cluster, options.certificates, _utc).run())
             if options.ledger_secret:
@@ -167,10 +170,11 @@ async def _watch(world: World, stopping: asyncio.Event, *, in_cluster: bool) -> 
     )
 
 
-async def _publish_prices(ledger: LedgerClient) -> None:
-    """Give the ledger the prices that this version knows; the same snapshot twice changes nothing."""
+async def _publish_prices(ledger: LedgerClient, ladders: Ladders) -> None:
+    """Give the ledger, and whoever looks at ladders, the prices that this version knows; the same snapshot twice changes nothing."""
     # Named by the data's version and not by a time: a restart publishes the very same bytes.
     snapshot = await asyncio.to_thread(compile_snapshot, f"genai-prices {importlib.metadata.version('genai-prices')}")
+    ladders.prices = await asyncio.to_thread(PriceBook.from_snapshot, snapshot.data)
     while True:
         try:
             sha256 = await ledger.put_prices(snapshot.data)

@@ -4,16 +4,18 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from wfb_core.budget import Budget
+from wfb_core.reasons import DOWNGRADE_REFUSED
 from wfb_operator.controller.api_server import ApiServer, sentence
 from wfb_operator.controller.cluster import Cluster, ClusterError
 from wfb_operator.controller.counted import USAGE_BY, counted, spikes
 from wfb_operator.controller.coverage import Coverage, survey
 from wfb_operator.controller.documents import Plan, plan
-from wfb_operator.controller.events import RECENT_SECONDS, loop_event, spend_event, stage_event
+from wfb_operator.controller.events import RECENT_SECONDS, downgrade_event, loop_event, spend_event, stage_event
+from wfb_operator.controller.ladders import Ladders
 from wfb_operator.controller.ledger_client import LedgerAwayError, LedgerClient, LedgerRefusedError
 from wfb_operator.controller.metrics import Metrics
 from wfb_operator.controller.status import Counted, Seen, Standing, status_of
@@ -47,6 +49,8 @@ class _Memory:
     usage_at: float = float("-inf")
     judged: list[dict[str, Any]] | None = None
     judged_at: float = float("-inf")
+    refused: list[dict[str, Any]] = field(default_factory=list)
+    """Downgrades that a model refused; looked at with usage."""
     listed_at: float = float("-inf")
     surveyed_at: float = float("-inf")
     surveyed: tuple[int, tuple[str, ...]] = (-1, ())
@@ -67,13 +71,17 @@ class Reconciler:
         metrics: Metrics,
         *,
         version: str,
+        ladders: Ladders | None = None,
         only_report: bool = False,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``version`` is the sidecar's that new pods get; ``only_report`` lets everything through, see ``plan``."""
+        """``version`` is the sidecar's that new pods get; ``only_report`` lets everything through, see ``plan``.
+
+        ``ladders`` knows prices, or will.
+        """
         self.world, self._cluster, self._ledger, self._metrics = world, cluster, ledger, metrics
-        self._only_report = only_report
+        self._only_report, self._ladders = only_report, ladders or Ladders()
         self._version, self._wall, self._monotonic = version, wall, monotonic
         self._memory, self._api = _Memory(), ApiServer(metrics)
         self._statuses = StatusWriter(cluster, self._api, metrics, wall=wall, monotonic=monotonic)
@@ -167,6 +175,7 @@ class Reconciler:
             summary = await self._ledger.summary(wall)
             if memory.usage is None or now - memory.usage_at >= USAGE_SECONDS:
                 memory.usage, memory.usage_at = await self._ledger.usage(USAGE_BY, wall - USAGE_BACK), now
+                memory.refused = await self._ledger.decisions(DOWNGRADE_REFUSED)
             changes, loops = await self._ledger.stages(), await self._ledger.loops()
             if memory.judged is None or now - memory.judged_at >= JUDGED_SECONDS:
                 memory.judged, memory.judged_at = await self._ledger.anomalies(), now
@@ -178,17 +187,17 @@ class Reconciler:
         self._metrics.ledger_answered(answered=True)
         parsed, labels = _parsed(planned.standings), self.world.namespace_labels
         figures = counted(parsed, summary["budgets"], summary["refused"], memory.usage, memory.judged, labels)
-        await self._tell(changes, loops, spikes(figures), wall)
+        found = [(f"{c['window']}|{c['to_stage']}|{c['at']}", stage_event, c) for c in changes]
+        found += [(f"loop|{s['budget']}|{s['unit']}|{s['stage']}|{s['at']}", loop_event, s) for s in loops]
+        found += [(f"downgrade|{d['id']}", downgrade_event, d) for d in memory.refused]
+        found += [(f"spend|{u['budget']}|{u['workflow']}|{u['at']}", spend_event, u) for u in spikes(figures)]
+        await self._tell(found, wall)
         return figures
 
     async def _tell(
-        self, changes: list[dict[str, Any]], loops: list[dict[str, Any]], unusual: list[dict[str, Any]], wall: float
+        self, found: list[tuple[str, Callable[[Any, Any], dict[str, Any]], dict[str, Any]]], wall: float
     ) -> None:
-        """An Event for every stage change, every loop and every unusual spend that is new."""
-        found: list[tuple[str, Callable[[Any, Any], dict[str, Any]], dict[str, Any]]]
-        found = [(f"{c['window']}|{c['to_stage']}|{c['at']}", stage_event, c) for c in changes]
-        found += [(f"loop|{s['budget']}|{s['unit']}|{s['stage']}|{s['at']}", loop_event, s) for s in loops]
-        found += [(f"spend|{u['budget']}|{u['workflow']}|{u['at']}", spend_event, u) for u in unusual]
+        """An Event for whatever is new of what was found: a name of its own, what makes its Event, and what was seen."""
         recent = {name: (make, seen) for name, make, seen in found if wall - seen["at"] < RECENT_SECONDS}
         told = set(self._memory.told & recent.keys())
         for name, (make, seen) in recent.items():
@@ -212,9 +221,11 @@ class Reconciler:
         covered = self._survey(planned)
         wall, now = self._wall(), self._monotonic()
         statuses = {}
+        unfollowed = await asyncio.to_thread(self._ladders.look, _parsed(planned.standings), wall)
         for key, standing in planned.standings.items():
             mine = figures.get(key, Counted()) if figures is not None else None
-            seen = Seen(self.world.budgets[key], standing, covered.get(key, Coverage()), mine, self._memory.blind)
+            coverage, useless = covered.get(key, Coverage()), unfollowed.get(key, ())
+            seen = Seen(self.world.budgets[key], standing, coverage, mine, self._memory.blind, useless)
             statuses[key] = status_of(seen, wall)
         await self._statuses.write({key: (self.world.budgets[key], status) for key, status in statuses.items()}, now)
 

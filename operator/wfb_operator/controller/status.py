@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wfb_core.budget import ALLOW, REPORT, RUN, Budget
+from wfb_core.downgrade_checks import WAY_OUT
 from wfb_core.stages import EXHAUSTED, OPEN, STAGES
 from wfb_core.windows import parse_window_id
 from wfb_operator.controller.amounts import cents, rfc3339
@@ -27,6 +28,7 @@ from wfb_operator.controller.refusals import last_refusal, without_room
 RUNS_SHOWN = 5
 TOP_SHOWN = 5
 MODELS_NAMED = 5
+STEPS_NAMED = 3
 
 KEPT = (
     "stage",
@@ -88,6 +90,8 @@ class Seen:
     """None where the ledger does not answer."""
     blind: str = ""
     """Why the controller sees no pods; empty where it does."""
+    useless: tuple[str, ...] = ()
+    """Steps of its ladder that no call can follow, a sentence each."""
 
 
 def status_of(seen: Seen, now: float) -> dict[str, Any]:
@@ -182,7 +186,16 @@ def _ready(seen: Seen) -> Condition:
         return Condition(READY, UNKNOWN, "LedgerAway")
     shared = seen.coverage.shared
     also = f" Its pods are also within {', '.join(shared[:3])}: a call needs room in every one." if shared else ""
+    if seen.useless:
+        return Condition(
+            READY, TRUE, "StepsUseless", f"The ledger holds calls to this budget.{also} {_useless(seen.useless)}"
+        )
     return Condition(READY, TRUE, "InForce", f"The ledger holds calls to this budget.{also}")
+
+
+def _useless(steps: Sequence[str]) -> str:
+    more = f"; and {len(steps) - STEPS_NAMED} more" if len(steps) > STEPS_NAMED else ""
+    return f"No call can follow these steps of its ladder: {'; '.join(steps[:STEPS_NAMED])}{more}. {WAY_OUT}"
 
 
 def _enforced(seen: Seen) -> Condition:

@@ -48,9 +48,11 @@ class Readings:
         return {"usage": [in_dollars(row) for row in found.rows], "since": found.since * 60, "until": found.until * 60}
 
     async def decisions(self, query: Query, namespace: str) -> dict[str, Any]:
-        """The newest decisions, of a ``kind`` or by an ``id``."""
+        """The newest decisions, of a ``kind``, by an ``id``, or for a ``reason``."""
         most = min(whole(query, "limit", 100), ROWS_MOST)
-        rows = await self._store.decisions(query.get("kind", ""), query.get("id", ""), most, namespace=namespace)
+        rows = await self._store.decisions(
+            query.get("kind", ""), query.get("id", ""), most, reason=query.get("reason", ""), namespace=namespace
+        )
         return {"decisions": [in_dollars(row) for row in rows]}
 
     async def stages(self, query: Query, namespace: str) -> dict[str, Any]:

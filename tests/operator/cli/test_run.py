@@ -94,6 +94,18 @@ def test_labels_of_the_budget_without_any_given(wfb):
     assert document["labels"]["aifinops.dev/workflow"] == "triage"
 
 
+def test_a_step_that_no_call_can_follow_is_said_at_the_start(wfb):
+    """A ladder that downgrades to a dearer model runs, and is told on standard error with the figures."""
+    steps = [{"from": "gpt-4o-mini", "to": "gpt-4o"}, {"from": "gpt-4o", "to": "gpt-4o-mini"}]
+    wfb.budget(ladder=[{"atPercent": 80, "action": "Downgrade", "models": steps[:1]}])
+    ended = wfb.run(*RUN, "--", "true")
+    assert ended.returncode == 0
+    assert "wfb: budget billing/triage: at 80 %, gpt-4o-mini -> gpt-4o: gpt-4o costs $2.50 in" in ended.stderr
+    assert "Name a cheaper model of the same provider" in ended.stderr
+    wfb.budget(ladder=[{"atPercent": 80, "action": "Downgrade", "models": steps[1:]}])
+    assert "Name a cheaper model" not in wfb.run(*RUN, "--", "true").stderr
+
+
 def test_a_killed_command(wfb):
     """A command that a signal ends gives 128 and the signal's number, as from a shell."""
     wfb.budget()

@@ -11,7 +11,7 @@ import pytest
 from harness.loop_thread import LoopThread
 from harness.plane import BILLING, Plane, budget, pod, until
 from harness.receiver import SECRET, Receiver
-from wfb_core.reasons import LOOP_REFUSED, LOOP_SLOWED
+from wfb_core.reasons import DOWNGRADE_REFUSED, LOOP_REFUSED, LOOP_SLOWED
 from wfb_core.wire import DecisionRecord
 
 
@@ -134,6 +134,29 @@ def test_a_loop_makes_one_event_for_a_run_and_stage(plane):
     until(lambda: len(events()) >= 2, "an Event for each stage")
     assert [reason for reason, _ in events()] == [LOOP_REFUSED, LOOP_SLOWED]
     assert all(message.endswith(said) and message.startswith("circles, ") for _, message in events())
+
+
+def test_a_refused_downgrade_makes_one_event_for_a_pair(plane):
+    """What a pod's sidecar met is on the budget; told again after its rest, it is still one Event."""
+    steps = [{"from": "gpt-4o", "to": "gpt-4o-mini"}, {"from": "gpt-4.1-mini", "to": "gpt-4.1"}]
+    rung = {"atPercent": 80, "action": "Downgrade", "models": steps}
+    plane.api.apply([budget("steps", ladder=[rung]), pod("steps-1", "steps")])
+    plane.becomes("Ready", "StepsUseless", "steps")
+    token = plane.token("steps", BILLING, "default", pod="steps-1")
+    uid = plane.api.get("pod", "steps-1", "-n", BILLING)["metadata"]["uid"]
+    said = "'gpt-4o-mini' refused a request for 'gpt-4o' with 404"
+    for n in range(3):
+        seen = DecisionRecord(f"s-{n}", time.time(), "finding", DOWNGRADE_REFUSED, said, budget=f"{BILLING}/steps")
+        assert plane.report(token, uid, {}, decisions=[seen])[0] == 200
+
+    def events():
+        """What is told of the budget's refused steps."""
+        found = plane.api.get("events", "-n", BILLING, "--field-selector=involvedObject.name=steps")["items"]
+        return [e["message"] for e in found if e["reason"] == DOWNGRADE_REFUSED]
+
+    until(events, "an Event for the pair")
+    (told,) = events()
+    assert told == f"steps, pod {uid}: {said}"
 
 
 def test_who_is_nobody_is_told_so(plane):

@@ -3,10 +3,13 @@
 import pytest
 
 from harness.cluster_objects import NOON, budget, line
+from harness.stack import SNAPSHOT
+from wfb_core.price import PriceBook
 from wfb_operator.controller.conditions import TYPES
 from wfb_operator.controller.coverage import Coverage
 from wfb_operator.controller.documents import plan
 from wfb_operator.controller.events import spend_event
+from wfb_operator.controller.ladders import Ladders
 from wfb_operator.controller.status import Counted, Seen, meaningful, status_of
 
 
@@ -204,6 +207,53 @@ def test_an_installation_that_only_reports_says_so_in_every_budget(spec):
     found = condition(status_of(Seen(document, standing, Coverage(1), Counted((line(),))), NOON), "Enforced")
     assert found[:2] == ("False", "ReportOnly")
     assert "whole installation" in found[2]
+
+
+def ladder(*pairs):
+    """A budget that downgrades at 80 %."""
+    models = [{"from": asked, "to": instead} for asked, instead in pairs]
+    return budget(ladder=[{"atPercent": 80, "action": "Downgrade", "models": models}])
+
+
+def ready(document, prices):
+    """The condition Ready of a budget in force, as the prices have it."""
+    standing = plan({"b": document}, {}).standings["b"]
+    useless = Ladders(prices).look({"b": standing.budget}, NOON).get("b", ())
+    return condition(
+        status_of(Seen(document, standing, Coverage(1), Counted((line(),)), useless=useless), NOON), "Ready"
+    )
+
+
+USELESS = {
+    "dearer": (("gpt-4o-mini", "gpt-4o"), "gpt-4o costs $2.50 in and $10.00 out per million tokens"),
+    "unpriced": (("gpt-4o", "gpt-unheard-of"), "no price is known for gpt-unheard-of"),
+    "another provider's": (("command-r*", "mistral-ocr-latest"), "a call keeps its provider"),
+}
+
+
+@pytest.mark.parametrize(("pair", "words"), USELESS.values(), ids=USELESS)
+def test_a_step_that_no_call_can_follow_is_said_with_figures(pair, words):
+    """The budget is in force all the same; the sentence has the step, the prices and the way out."""
+    found = ready(ladder(("claude-opus-*", "claude-haiku-4-5"), pair), PriceBook.from_snapshot(SNAPSHOT.data))
+    assert found[:2] == ("True", "StepsUseless")
+    assert f"at 80 %, {pair[0]} -> {pair[1]}: " in found[2]
+    assert words in found[2]
+    assert "claude" not in found[2]
+    assert found[2].endswith("Name a cheaper model of the same provider whose price is known: wfb prices lists them.")
+
+
+def test_of_many_steps_that_no_call_can_follow_three_are_named():
+    """A status stays readable whatever is written in a ladder."""
+    pairs = [(f"gpt-4o-{n}", "gpt-unheard-of") for n in range(5)]
+    found = ready(ladder(*pairs), PriceBook.from_snapshot(SNAPSHOT.data))
+    assert found[2].count("no price is known") == 3
+    assert "; and 2 more." in found[2]
+
+
+def test_without_prices_and_with_sound_ladders_nothing_is_said():
+    """Before prices are known no step is called useless, and a sound one never is."""
+    assert ready(ladder(("gpt-4o", "gpt-unheard-of")), None)[1] == "InForce"
+    assert ready(ladder(("gpt-4o", "gpt-4o-mini")), PriceBook.from_snapshot(SNAPSHOT.data))[1] == "InForce"
 
 
 def test_every_condition_is_written_from_the_first_visit_on():

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.cluster_objects import NOON, budget
-from wfb_operator.controller.events import loop_event, stage_event
+from wfb_operator.controller.events import downgrade_event, loop_event, stage_event
 
 
 def change(to="Slow", *, at=NOON, window="billing/triage|Day|2027-01-15T00:00:00+00:00", spent="171.2"):
@@ -81,6 +81,34 @@ def test_what_an_event_says_of_a_loop(told, kind, reason, words):
     assert (found["type"], found["reason"]) == (kind, reason)
     assert found["message"].startswith(words)
     assert found["involvedObject"]["uid"] == "uid-triage"
+
+
+def refused(pair="'gpt-4o-mini' refused a request for 'gpt-4o'", *, holder="uid-1/7", at=NOON):
+    """A downgrade that a model refused, as the ledger tells of it."""
+    return {
+        "id": f"d-{at}",
+        "at": at,
+        "reason": "DowngradeRefused",
+        "message": f"{pair} with 404; the step rests",
+        "provider": "openai",
+        "holder": holder,
+        "workflow": "triage",
+    }
+
+
+def test_what_an_event_says_of_a_model_that_refused():
+    """Who asked whom and what rests, as a warning on the budget whose step it is."""
+    found = downgrade_event(refused(), budget())
+    assert (found["type"], found["reason"]) == ("Warning", "DowngradeRefused")
+    assert found["message"].startswith("triage, pod uid-1: 'gpt-4o-mini' refused a request for 'gpt-4o' with 404")
+
+
+def test_a_refused_pair_has_one_event_for_a_pod():
+    """Refused again after its rest, it is the same Event; another pair or pod has its own."""
+    name = downgrade_event(refused(), budget())["metadata"]["name"]
+    assert downgrade_event(refused(at=NOON + 600), budget())["metadata"]["name"] == name
+    others = [refused("'a' refused a request for 'b'"), refused(holder="uid-2/7")]
+    assert name not in [downgrade_event(other, budget())["metadata"]["name"] for other in others]
 
 
 def test_a_loop_has_one_event_for_a_stage():

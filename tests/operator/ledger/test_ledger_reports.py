@@ -314,7 +314,7 @@ async def test_an_edited_limit_counts_at_the_next_report(ledger):
 
 
 async def test_decisions_are_kept_with_their_holder(ledger):
-    """A decision record can be found again by its id and by its kind."""
+    """A decision record can be found again by its id, its kind and its reason."""
     records = (
         DecisionRecord("d-1", T0, "refusal", "BudgetExhausted", "no", 402, "openai", "gpt-5", hold=USD),
         DecisionRecord("d-2", T0, "finding", "Unmetered"),
@@ -326,6 +326,7 @@ async def test_decisions_are_kept_with_their_holder(ledger):
         ("pod-a/1", "triage", "1.00", 402)
     ]
     assert [d["id"] for d in (await ledger.get("/v1/decisions?kind=finding"))["decisions"]] == ["d-2"]
+    assert [d["id"] for d in (await ledger.get("/v1/decisions?reason=BudgetExhausted"))["decisions"]] == ["d-1"]
 
 
 async def test_runs_are_added_up(ledger):

@@ -424,8 +424,10 @@ class Store(Protocol):
     async def estimates(self, windows: list[str]) -> dict[str, int]:
         """What windows' spend holds of estimates, nano-USD."""
 
-    async def decisions(self, kind: str, id_: str, most: int, *, namespace: str = "") -> list[Mapping[str, Any]]:
-        """The newest decisions, of a kind, by an id, or of a namespace where they are not empty."""
+    async def decisions(
+        self, kind: str, id_: str, most: int, *, reason: str = "", namespace: str = ""
+    ) -> list[Mapping[str, Any]]:
+        """The newest decisions, of a kind, by an id, for a reason, or of a namespace where they are not empty."""
 
     async def last_refusals(self) -> list[Mapping[str, Any]]:
         """Of each budget that refused a call the newest of those decisions that are still kept."""

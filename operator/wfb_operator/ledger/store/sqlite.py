@@ -432,12 +432,15 @@ class SqliteStore:
 
         return await self._on(self._reading, read)
 
-    async def decisions(self, kind: str, id_: str, most: int, *, namespace: str = "") -> list[Mapping[str, Any]]:
+    async def decisions(
+        self, kind: str, id_: str, most: int, *, reason: str = "", namespace: str = ""
+    ) -> list[Mapping[str, Any]]:
         """See Store."""
         return await self._rows(
             f"SELECT {', '.join(_named(StoredDecision._fields))} FROM decisions WHERE (?1 = '' OR kind = ?1)"
-            " AND (?2 = '' OR id = ?2) AND (?4 = '' OR namespace = ?4) ORDER BY n DESC LIMIT ?3",
-            (kind, id_, most, namespace),
+            " AND (?2 = '' OR id = ?2) AND (?4 = '' OR namespace = ?4) AND (?5 = '' OR reason = ?5)"
+            " ORDER BY n DESC LIMIT ?3",
+            (kind, id_, most, namespace, reason),
         )
 
     async def last_refusals(self) -> list[Mapping[str, Any]]:
