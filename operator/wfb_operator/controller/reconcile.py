@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,10 @@ BLIND_SECONDS = 20.0
 SURVEY_SECONDS = 2.0
 """Between two passes over all pods, however often they change."""
 USAGE_BACK = 86_400.0
+
+
+_Told = tuple[str, Callable[[Any, Any], dict[str, Any]], dict[str, Any]]
+"""What may become an Event: a name of its own, what makes the Event, and what was seen."""
 
 
 @dataclass(slots=True)
@@ -187,16 +191,14 @@ class Reconciler:
         self._metrics.ledger_answered(answered=True)
         parsed, labels = _parsed(planned.standings), self.world.namespace_labels
         figures = counted(parsed, summary["budgets"], summary["refused"], memory.usage, memory.judged, labels)
-        found = [(f"{c['window']}|{c['to_stage']}|{c['at']}", stage_event, c) for c in changes]
+        found: list[_Told] = [(f"{c['window']}|{c['to_stage']}|{c['at']}", stage_event, c) for c in changes]
         found += [(f"loop|{s['budget']}|{s['unit']}|{s['stage']}|{s['at']}", loop_event, s) for s in loops]
         found += [(f"downgrade|{d['id']}", downgrade_event, d) for d in memory.refused]
         found += [(f"spend|{u['budget']}|{u['workflow']}|{u['at']}", spend_event, u) for u in spikes(figures)]
         await self._tell(found, wall)
         return figures
 
-    async def _tell(
-        self, found: list[tuple[str, Callable[[Any, Any], dict[str, Any]], dict[str, Any]]], wall: float
-    ) -> None:
+    async def _tell(self, found: Sequence[_Told], wall: float) -> None:
         """An Event for whatever is new of what was found: a name of its own, what makes its Event, and what was seen."""
         recent = {name: (make, seen) for name, make, seen in found if wall - seen["at"] < RECENT_SECONDS}
         told = set(self._memory.told & recent.keys())
