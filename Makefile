@@ -64,6 +64,12 @@ bench-anomalies: $(STAMP) ## anomalies found in fifteen minutes, and false alarm
 bench-soak: $(STAMP) ## ten minutes at half load: memory must stay flat
 	@$(BIN)/python tests/bench/soak.py
 
+bench-cluster: $(STAMP) ## webhook latency, the controller with many budgets and pods, a pod's start with the sidecar
+	@[ "$$(id -u)" -ne 0 ] || scripts/cluster-packages.sh
+	@$(BIN)/python tests/bench/webhook.py
+	@$(BIN)/python tests/bench/budgets.py
+	@$(BIN)/python tests/bench/pod_start.py
+
 lock: $(STAMP) ## resolve the dependencies anew; hashes, no addresses
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 	  --python-version 3.12 --extra sidecar --extra operator --group dev --custom-compile-command 'make lock' \
@@ -83,6 +89,10 @@ lock: $(STAMP) ## resolve the dependencies anew; hashes, no addresses
 cluster: $(STAMP) ## a real Kubernetes of plain processes that stays; prints its KUBECONFIG
 	@[ "$$(id -u)" -ne 0 ] || scripts/cluster-packages.sh
 	@$(BIN)/python tests/cluster up
+
+cluster-demo: $(STAMP) ## the chart in that cluster, agents in pods, budgets filling, and the provider's bill beside the books
+	@[ "$$(id -u)" -ne 0 ] || scripts/cluster-packages.sh
+	@$(BIN)/python tests/demo/in_cluster.py
 
 cluster-down: $(STAMP) ## ends it
 	@$(BIN)/python tests/cluster down

@@ -16,13 +16,16 @@ def _tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def up() -> own.Own:
-    """The cluster that runs already, or a new one, images loaded."""
-    if running := own.attach(STATE):
-        return running
-    cluster = own.start(STATE, _tell)
-    _tell("loading the images")
-    cluster.load(images.archives(_tell))
+def up(tell: binaries.Tell = _tell) -> own.Own:
+    """The cluster that runs already, or a new one, with the images of this checkout."""
+    cluster = own.attach(STATE) or own.start(STATE, tell)
+    loaded = STATE / "loaded"
+    known = loaded.read_text().splitlines() if loaded.exists() else []
+    # An archive's path names what it is made of.
+    if new := [path for path in images.archives(tell) if str(path) not in known]:
+        tell("loading the images")
+        cluster.load(new)
+        loaded.write_text("".join(f"{line}\n" for line in [*known, *map(str, new)]))
     return cluster
 
 

@@ -1,6 +1,7 @@
 """The provider simulator as a Service of the cluster, and its bill as the API server's proxy gives it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -49,8 +50,8 @@ class Provider:
         return f"/api/v1/namespaces/{NAMESPACE}/services/http:simulator:80/proxy{path}"
 
 
-def start(api: Api, folder: Path) -> Provider:
-    """The simulator, answering."""
+def start(api: Api, folder: Path, behaviour: Mapping[str, Any] | None = None) -> Provider:
+    """The simulator, answering; ``behaviour`` of answers that do not ask for another, such as ``{"latency-ms": 50}``."""
     authority = Authority.make(folder / "provider-pki", "Provider Root")
     pair = authority.server("provider", PROVIDER_NAMES)
     labels = {"app": "simulator"}
@@ -59,7 +60,7 @@ def start(api: Api, folder: Path) -> Provider:
         "image": AGENTS,
         "imagePullPolicy": "Never",
         "command": ["python3", "-m", "simulator", "--host=0.0.0.0", "--port=8080", "--tls-port=8443"],
-        "args": ["--cert=/tls/tls.crt", "--key=/tls/tls.key"],
+        "args": ["--cert=/tls/tls.crt", "--key=/tls/tls.key", f"--defaults={json.dumps(behaviour or {})}"],
         "volumeMounts": [{"name": "tls", "mountPath": "/tls"}],
         "readinessProbe": {"httpGet": {"path": "/sim/bill/summary", "port": 8080}, "periodSeconds": 1},
     }

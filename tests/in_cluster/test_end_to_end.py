@@ -70,6 +70,9 @@ def test_a_client_is_metered_attributed_and_refused_at_its_limit(cluster, agents
     ]
     status = until(lambda: _when(agents, workflow, where, billed), "the bill in status")
     assert status["stage"] == "Warn"
+    # Money is left, and the status says all the same that a call was refused and why.
+    refused = until(lambda: agents.status(workflow, where).get("lastRefusal"), "the refusal in status", 30)
+    assert (refused["reason"], refused["window"]) == ("BudgetExhausted", "Day")
 
 
 def test_budgets_that_overlap_each_count_every_call(agents, providers, fresh):

@@ -7,6 +7,11 @@ from cluster.workloads import Agent, budget, namespace, said
 from harness.until import until
 
 
+def test_the_charts_own_test_passes(cluster, installed):
+    """Helm asks the API server for a labelled pod and sees it injected, as docs/install.md tells users to."""
+    assert "Succeeded" in install.helm(cluster, "test", "wfb", "--timeout", "120s")
+
+
 def test_an_upgrade_an_uninstall_and_a_new_install_lose_nothing(cluster, installed, providers, fresh, tmp_path):
     """No call of a running agent fails while the chart is upgraded, and a new install knows what was spent before."""
     where = fresh("release")

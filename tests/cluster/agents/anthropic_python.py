@@ -8,7 +8,9 @@ import anthropic
 
 label, calls, tokens = os.environ["LABEL"], int(os.environ["CALLS"]), os.environ.get("TOKENS", "200")
 client = anthropic.Anthropic(
-    api_key="sk-ant-agent", max_retries=2, default_headers={"x-sim-label": label, "x-sim-output-tokens": tokens}
+    api_key="sk-ant-agent",
+    max_retries=int(os.environ.get("RETRIES", "2")),
+    default_headers={"x-sim-label": label, "x-sim-output-tokens": tokens},
 )
 for number in range(calls):
     try:

@@ -9,7 +9,9 @@ import openai
 
 label, calls, tokens = os.environ["LABEL"], int(os.environ["CALLS"]), os.environ.get("TOKENS", "200")
 client = openai.OpenAI(
-    api_key="sk-agent", max_retries=2, default_headers={"x-sim-label": label, "x-sim-output-tokens": tokens}
+    api_key="sk-agent",
+    max_retries=int(os.environ.get("RETRIES", "2")),
+    default_headers={"x-sim-label": label, "x-sim-output-tokens": tokens},
 )
 told_to_end = []
 signal.signal(signal.SIGTERM, lambda *_: told_to_end.append(True))
