@@ -94,7 +94,7 @@ def table(watched: list[Watched]) -> list[dict[str, object]]:
 
 def main() -> None:
     """Watches some months of every shape, and writes what came of it down."""
-    months = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    months = int(sys.argv[1]) if len(sys.argv) > 1 else 2
     watched = []
     for shape in SHAPES:
         for seed in range(months):
