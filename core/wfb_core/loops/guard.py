@@ -101,13 +101,17 @@ class LoopGuard:
         reported: list[Refusal] = []
         sightings: list[Sighting] = []
         probes: list[str] = []
+        weights: dict[Usual, float] = {}
+        """Budgets that take the same for usual weigh the evidence alike."""
         delay, strictest = 0.0, NONE
         for budget in watching:
             usual = _usual_for(budget, self.usual)
             if usual is None:
                 continue
             breaker = self._breakers.setdefault(budget.key, Breaker())
-            stage = self._stage(budget, breaker, usual, evidence)
+            if (found := weights.get(usual)) is None:
+                found = weights[usual] = weight(evidence, usual)
+            stage = self._stage(budget, breaker, usual, found)
             refused = False
             if breaker.state != CLOSED:
                 probe = breaker.lets_try(now, budget.loops.cooldown, suspicious=suspicious(asked, alike=alike))
@@ -119,11 +123,11 @@ class LoopGuard:
                 refused = True
             sightings += self._sighted(budget, stage, usual, evidence)
             if refused:
-                found = self._refusal(budget, breaker, usual, evidence)
+                told = self._refusal(budget, breaker, usual, evidence)
                 if budget.enforcement == REPORT:
-                    reported.append(found)
+                    reported.append(told)
                 else:
-                    refusal = refusal or found
+                    refusal = refusal or told
             if budget.enforcement == REPORT:
                 continue
             strictest = max(strictest, stage, key=STAGES.index)
@@ -169,9 +173,9 @@ class LoopGuard:
         median = self.usual.median if self.usual else 0
         return breaker is not None and breaker.tried(self.total / max(median, 1), good=good)
 
-    def _stage(self, budget: Budget, breaker: Breaker, usual: Usual, evidence: Evidence) -> str:
+    def _stage(self, budget: Budget, breaker: Breaker, usual: Usual, found: float) -> str:
         """How far a run is on the way to being a loop, as far as the budget lets the guard go."""
-        times, found = self.total / max(usual.median, 1), weight(evidence, usual)
+        times = self.total / max(usual.median, 1)
         stage = stage_for(score(times, found, budget.loops.cost_multiple))
         if found < TELLING and (times < breaker.spared or not self.unit.startswith("run/")):
             stage = milder(stage, FLAG)

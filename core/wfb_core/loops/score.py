@@ -52,7 +52,9 @@ def score(times: float, evidence: float, multiple: float) -> float:
 
 def stage_for(points: float) -> str:
     """The stage that a score reaches."""
-    return next((stage for stage in reversed(STAGES[1:]) if points >= FROM[stage]), NONE)
+    if points < FROM[FLAG]:
+        return NONE
+    return next(stage for stage in reversed(STAGES) if points >= FROM[stage])
 
 
 def milder(one: str, other: str) -> str:

@@ -49,10 +49,15 @@ _SILENT = frozenset(
     }
 )
 """Keys whose values say nothing about what is asked: ids, kinds, and media."""
-_WORD = re.compile(r"\w{1,8}")
+_WORD = r"\w{1,8}"
 """A word, or a piece of a long one: some languages write without spaces."""
-_NUMBER = re.compile(r"\b[^\W\d]*\d\w*(?:\W{1,2}[^\W\d]*\d\w*)*")
+_NUMBER = r"\b[^\W\d]*+\d\w*+(?:\W{1,2}[^\W\d]*+\d\w*+)*+"
 """Numbers, times and ids, several in a row as one."""
+_WORDS, _NUMBERS = re.compile(_WORD), re.compile(_NUMBER)
+_ASCII_WORDS, _ASCII_NUMBERS = re.compile(_WORD.encode()), re.compile(_NUMBER.encode())
+"""The same on bytes, which are half the work where a text has ASCII alone."""
+_PLACES = 11
+"""Bits for a word's place in a text: it has at most _LONGEST words."""
 _FAILED = re.compile(
     r"\b(error|errors|exception|traceback|failed|failure|denied|not found|timed out|timeout|invalid|refused)\b",
     re.IGNORECASE,
@@ -103,6 +108,14 @@ def _mark(text: bytes, key: bytes) -> int:
     return int.from_bytes(blake2b(text, digest_size=8, key=key).digest(), "big")
 
 
+def _words(text: str) -> list[bytes]:
+    """The words of a text in lower case, numbers as one."""
+    if text.isascii():
+        return _ASCII_WORDS.findall(_ASCII_NUMBERS.sub(b"0", text.lower().encode()))
+    found = _WORDS.findall(_NUMBERS.sub("0", text.lower()))
+    return [word.encode("utf-8", "replace") for word in found]
+
+
 def _last(document: Mapping[str, Any]) -> Sequence[Any]:
     """The last two things said that are no instructions; one where it is text."""
     for name in _MESSAGES:
@@ -149,12 +162,15 @@ def _texts(value: Any, depth: int) -> Iterator[str]:
 
 def _groups(text: str, key: bytes) -> set[int]:
     """The marks of a text: of the words that hash lowest, each with its neighbours. This runs before every call."""
-    words = _WORD.findall(_NUMBER.sub("0", text.lower()))
-    start = int.from_bytes(key[:4], "big")
-    sums = [zlib.crc32(word.encode("utf-8", "replace"), start) for word in words]
+    words, start = _words(text), int.from_bytes(key[:4], "big")
+    # One number for a word's hash and its place sorts without a key function.
+    ranked = sorted([zlib.crc32(word, start) << _PLACES | at for at, word in enumerate(words)])
+    keyed = blake2b(digest_size=8, key=key)
     found: set[int] = set()
-    for at in sorted(range(len(words)), key=sums.__getitem__):
-        found.add(_mark(" ".join(words[max(0, at - 1) : at + 2]).encode("utf-8", "replace"), key))
+    for rank in ranked:
+        at, mark = rank & ((1 << _PLACES) - 1), keyed.copy()
+        mark.update(b" ".join(words[at - 1 if at else 0 : at + 2]))
+        found.add(int.from_bytes(mark.digest(), "big"))
         if len(found) == MARKS:
             break
     return found
