@@ -1,5 +1,8 @@
 """The figures in a refusal: what is left of the limit that applies now, whatever was last heard of an earlier one."""
 
+from harness.until import until
+from wfb_core.wire import decode_dispatch
+
 URL = "https://api.openai.com/v1/chat/completions"
 HELLO = [{"role": "user", "content": "hello there"}]
 DEAR = {"model": "gpt-4o", "messages": HELLO, "max_tokens": 16_000, "n": 20}
@@ -23,3 +26,35 @@ def test_a_limit_cut_behind_the_wallet_s_back(make_bench, client):
     assert http.post(URL, json={"model": "gpt-4o", "messages": HELLO}).status_code == 200
     assert bench.settled(2).refused() == 1
     assert [d["limit_usd"] for d in bench.decisions()] == ["0.50"]
+
+
+def test_refused_calls_are_answered_from_memory(make_bench, client):
+    """Where money has run out, a storm of calls asks the ledger for nothing more; each one is refused and booked."""
+    bench = make_bench(usd="0.000001", outputBound="Strict", waitSeconds=1)
+    http = client(bench.sidecar())
+    body = {"model": "gpt-4o", "messages": HELLO, "max_tokens": 500}
+    first = http.post(URL, json=body)
+    until(lambda: bench.books().refused() == 1, "the first refusal in the books")
+    asked = len(_needs(bench))
+    storm = [http.post(URL, json=body) for _ in range(40)]
+    until(lambda: bench.books().refused() == 41, "every refusal in the books")
+    assert asked >= 1
+    assert {answer.status_code for answer in (first, *storm)} == {402}
+    assert {answer.json()["error"]["budget"]["limit"] for answer in storm} == {"0.000001"}
+    assert len(_needs(bench)) == asked
+    assert (len(bench.decisions()), bench.seen()) == (41, [])
+
+
+def test_a_budget_may_refuse_with_429_and_still_be_asked_once(make_bench, client):
+    """refusalStatus: 429 changes the status alone: nothing invites an SDK to come again."""
+    bench = make_bench(usd="0.000001", outputBound="Strict", refusalStatus=429)
+    refused = client(bench.sidecar()).post(URL, json={"model": "gpt-4o", "messages": HELLO, "max_tokens": 500})
+    assert refused.status_code == 429
+    assert refused.headers["x-should-retry"] == "false"
+    assert "retry-after" not in refused.headers
+    assert refused.json()["error"]["budget"]["reason"] == "BudgetExhausted"
+
+
+def _needs(bench):
+    """Everything that sidecars asked the ledger for."""
+    return [need for body in list(bench.dispatches) for need in decode_dispatch(body).report.needs]
