@@ -46,6 +46,9 @@ bench-pacing: $(STAMP) ## three minutes in Slow over fifty pods: spend against a
 bench-proxy: $(STAMP) ## latency, rps and memory beside a direct call and a bare mitmproxy relay
 	@$(BIN)/python tests/bench/proxy.py
 
+bench-decide: $(STAMP) ## microseconds that the decision takes with six budgets matched, step by step
+	@$(BIN)/python tests/bench/decide.py
+
 bench-bounds: $(STAMP) ## how far the guesses about a call's input are off, by kind of text
 	@$(BIN)/python tests/bench/bounds.py
 

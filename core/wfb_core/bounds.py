@@ -153,6 +153,8 @@ def _units(facts: CallFacts, rates: Rates) -> int:
     A unit that has no rate adds nothing: what tokens count is bounded there, and what nothing prices is a finding when
     the call settles.
     """
+    if not rates.units:
+        return 0
     counts = dict(facts.units)
     counts[REQUESTS] = max(counts.get(REQUESTS, 0), 1)
     if "audio_input_ms" not in counts:

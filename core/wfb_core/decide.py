@@ -6,6 +6,7 @@ answers None or a refusal. A budget in Report is asked like any other, but its r
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from wfb_core import reasons
 from wfb_core.budget import ALLOW, PRICE_AS, REFUSE, REPORT, STRICT, Budget
@@ -17,8 +18,7 @@ NO_TOOLS = frozenset({"agent", "audio_output", "background", "compaction", "fall
 """What may bill beyond any bound and is no tool that the provider runs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What is asked of one budget."""
 
     budget: Budget

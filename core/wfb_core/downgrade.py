@@ -6,7 +6,7 @@ the model that the caller asked for, and a target is never downgraded again.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from wfb_core.budget import DOWNGRADE, REPORT, Budget, Limit, Rung
 from wfb_core.call import CallFacts
@@ -59,8 +59,7 @@ DENSEST = 2
 """Bytes of a token in the densest text that people send; what may not fit so is not sent to a smaller model."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What one rung wants of a call."""
 
     budget: Budget
@@ -82,8 +81,7 @@ class Wanted:
         return f"budget {self.budget.key} ({self.limit.window} limit) at {self.rung.at_percent} %"
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """A call and the model that a rung wants for it."""
 
     wanted: Wanted
@@ -104,9 +102,11 @@ def wants(standings: Iterable[Standing], model: str) -> list[Wanted]:
     found: list[Wanted] = []
     for standing in standings:
         for rung in standing.reached(DOWNGRADE):
-            pair = next((p for p in rung.models if matches_model(model, p[0])), None)
-            if pair is not None and pair[1] != model:
-                found.append(Wanted(standing.budget, standing.limit, rung, pair[1], literal=pair[0] == model))
+            for pattern, other in rung.models:
+                if matches_model(model, pattern):
+                    if other != model:
+                        found.append(Wanted(standing.budget, standing.limit, rung, other, literal=pattern == model))
+                    break
     return sorted(found, key=lambda w: (w.reported, -w.rung.at_percent)) if len(found) > 1 else found
 
 

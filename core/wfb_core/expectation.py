@@ -5,7 +5,7 @@ all per model and of this process alone. Ratios are floats, since they are guess
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from wfb_core import bounds
 from wfb_core.call import CallFacts
@@ -95,15 +95,14 @@ class Expectations:
         service tier has no price.
         """
         usage = self._usage(facts, price)
-        fresh = self._usage(replace(other, cap=facts.cap), other_price)
-        tokens = fresh.input_tokens if not facts.hidden_input else usage.input_tokens
+        tokens = usage.input_tokens if facts.hidden_input else self._tokens(other, other_price)
         writes = facts.cache_write or facts.cache_write_1h or (usage.cache_write_tokens and other_price.bills_writes)
-        fresh = replace(
-            usage,
+        fresh = Usage(
             input_tokens=tokens,
-            cache_read_tokens=0,
             cache_write_tokens=tokens if writes else 0,
             cache_write_1h_tokens=tokens if writes and facts.cache_write_1h else 0,
+            output_tokens=usage.output_tokens,
+            units=usage.units,
         )
         rates = price.rates_for(usage.input_tokens, facts.tier)
         other_rates = other_price.rates_for(fresh.input_tokens, other.tier)
@@ -152,11 +151,7 @@ class Expectations:
         return {key: learned.figures for key, learned in self._learned.items()}
 
     def _usage(self, facts: CallFacts, price: ModelPrice) -> Usage:
-        tokens = self._input(facts)
-        bound = bounds.input_tokens_bound(facts, price)
-        if bound is not None:
-            tokens = min(tokens, bound)
-        output = self._output(facts)
+        tokens, output = self._tokens(facts, price), self._output(facts)
         most = bounds.output_bound(facts, price)
         if most is not None:
             output = min(output, most * max(facts.choices, 1))
@@ -173,6 +168,11 @@ class Expectations:
             output_tokens=output,
             units=facts.units,
         )
+
+    def _tokens(self, facts: CallFacts, price: ModelPrice) -> int:
+        """Its probable input, never beyond what bounds it."""
+        tokens, bound = self._input(facts), bounds.input_tokens_bound(facts, price)
+        return tokens if bound is None else min(tokens, bound)
 
     def _input(self, facts: CallFacts) -> int:
         learned = self._learned.get((facts.provider, facts.model)) or _fresh(facts.model)

@@ -118,6 +118,8 @@ class ModelPrice:
         steps = self.steps(tier)
         if steps is None:
             return None
+        if len(steps) == 1:
+            return steps[0][1]
         return Rates.dearest(tuple(r for start, r in steps if input_tokens is None or input_tokens > start))
 
 

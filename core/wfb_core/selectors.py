@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from wfb_core.budget import Budget, LabelRule
 from wfb_core.fields import shown
@@ -14,6 +15,9 @@ SHORT_LABELS = ("workflow", "team", "feature", "run")
 
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 """The label that the API server sets on every namespace (Kubernetes, Well-Known Labels, Annotations and Taints)."""
+
+REMEMBERED_LONGEST = 200
+"""Characters of a model's name above which it is not kept: what a request names may be of any length."""
 
 # Kubernetes, "Labels and Selectors", syntax and character set.
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
@@ -113,11 +117,23 @@ def model_allowed(budget: Budget, model: str) -> bool:
 
     Patterns are globs (``gpt-*``), and case counts, as it does in the providers' own names.
     """
-    if any(matches_model(model, pattern) for pattern in budget.models_denied):
+    lists = budget.models_denied, budget.models_allowed
+    return _known_allowed(*lists, model) if len(model) <= REMEMBERED_LONGEST else _allowed(*lists, model)
+
+
+def _allowed(denied: tuple[str, ...], allowed: tuple[str, ...], model: str) -> bool:
+    if any(matches_model(model, pattern) for pattern in denied):
         return False
-    return not budget.models_allowed or any(matches_model(model, pattern) for pattern in budget.models_allowed)
+    return not allowed or any(matches_model(model, pattern) for pattern in allowed)
+
+
+_known_allowed = lru_cache(1024)(_allowed)
+"""Every call is held against the same lists as the one before."""
 
 
 def matches_model(model: str, pattern: str) -> bool:
     """Whether a pattern means a model."""
-    return fnmatchcase(model, pattern)
+    return _known_match(model, pattern) if len(model) <= REMEMBERED_LONGEST else fnmatchcase(model, pattern)
+
+
+_known_match = lru_cache(1024)(fnmatchcase)

@@ -30,13 +30,15 @@ def percent_used(used: int, limit: int) -> int:
 def stage_of(ladder: Iterable[Rung], used: int, limit: int) -> Stage:
     """The stage of a window with ``used`` of ``limit`` nano-USD spent: the highest rung reached, or Exhausted."""
     if used >= limit:
-        return Stage(EXHAUSTED, 100)
-    percent = percent_used(used, limit)
-    reached = [rung for rung in ladder if rung.at_percent <= percent]
-    if not reached:
-        return Stage()
-    top = max(reached, key=lambda rung: rung.at_percent)
-    return Stage(top.action, top.at_percent)
+        return _SPENT
+    percent, top = percent_used(used, limit), None
+    for rung in ladder:
+        if rung.at_percent <= percent and (top is None or rung.at_percent > top.at_percent):
+            top = rung
+    return _BELOW if top is None else Stage(top.action, top.at_percent)
+
+
+_BELOW, _SPENT = Stage(), Stage(EXHAUSTED, 100)
 
 
 def strictest(stages: Iterable[Stage]) -> Stage:

@@ -1,14 +1,13 @@
 """How windows stand: what is spent of a limit as the holder last heard it, the rungs reached, and the tightest of them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from wfb_core.budget import Budget, Limit, Rung
 from wfb_core.stages import OPEN, STAGES, Stage, stage_of
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """One limit of one budget, and what is spent of it: nano-USD."""
 
     budget: Budget

@@ -1,6 +1,7 @@
 """What a call used: totals with their classes, whatever shape the provider's own numbers have."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter, gt
 
 UNITS = {
     "annotated_pages": "pages read and annotated, counted apart from those only read",
@@ -58,19 +59,25 @@ class Usage:
         for name, count in self.units:
             if name not in UNITS or not isinstance(count, int) or isinstance(count, bool) or count < 0:
                 raise ValueError(f"unit {name} is {count!r}: it is no known unit, or no whole number, zero or more")
-        for name in self.__slots__:
-            if name == "units":
-                continue
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                raise ValueError(f"{name} is {value!r}: a token count is a whole number, zero or more")
-        for part, total in (
-            ("cache_write_1h_tokens", "cache_write_tokens"),
-            ("reasoning_tokens", "output_tokens"),
-            ("cache_read_tokens", "input_tokens"),
-            ("cache_write_tokens", "input_tokens"),
-            ("audio_cache_read_tokens", "audio_input_tokens"),
-            ("image_cache_read_tokens", "image_input_tokens"),
-        ):
-            if getattr(self, part) > getattr(self, total):
-                raise ValueError(f"{part} {getattr(self, part)} exceeds {total} {getattr(self, total)}")
+        counts = _COUNTS(self)
+        if set(map(type, counts)) != {int} or min(counts) < 0:
+            for name, value in zip(_COUNTED, counts, strict=True):
+                if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                    raise ValueError(f"{name} is {value!r}: a token count is a whole number, zero or more")
+        if any(map(gt, _PARTS(self), _TOTALS(self))):
+            for part, total in _PART_OF.items():
+                if getattr(self, part) > getattr(self, total):
+                    raise ValueError(f"{part} {getattr(self, part)} exceeds {total} {getattr(self, total)}")
+
+
+_COUNTED = tuple(f.name for f in fields(Usage) if f.name != "units")
+_PART_OF = {
+    "cache_write_1h_tokens": "cache_write_tokens",
+    "reasoning_tokens": "output_tokens",
+    "cache_read_tokens": "input_tokens",
+    "cache_write_tokens": "input_tokens",
+    "audio_cache_read_tokens": "audio_input_tokens",
+    "image_cache_read_tokens": "image_input_tokens",
+}
+_COUNTS, _PARTS, _TOTALS = attrgetter(*_COUNTED), attrgetter(*_PART_OF), attrgetter(*_PART_OF.values())
+"""Usages are made for every call and every chunk that counts: all fields are read in one step."""
