@@ -107,7 +107,7 @@ def test_a_tool_error_loop_is_stopped_and_said_in_words(bench, client):
     records = [d for d in bench.decisions() if d["kind"] == "refusal"]
     assert {d["reason"] for d in records} == {"LoopRefused"}
     assert len(records) == 6
-    text = bench.loop.call(bench.service.metrics.text).decode()
+    text = bench.loop.run(bench.service.metrics.text()).decode()
     assert 'wfb_loops_sightings_total{budget="test/tested",stage="Refuse"} 1.0' in text
     assert sidecar.call(lambda: counted(sidecar, "refused")) == 6
 

@@ -123,7 +123,7 @@ async def test_a_stage_is_told_once_for_a_run_and_a_budget(pods):
         "0.00000005",
         "0.0000001",
     )
-    text = pods.ledger.service.metrics.text().decode()
+    text = (await pods.ledger.service.metrics.text()).decode()
     assert 'wfb_loops_sightings_total{budget="default/b",stage="Refuse"} 2.0' in text
 
 
