@@ -4,6 +4,9 @@ Every scenario asks for at least three times its limit, over the real ledger pro
 real sidecar processes or from the wallets of many (the sidecar's own call path without the proxy's bytes). The
 provider is a simulator that bills by itself; what it billed is what is compared with the limit.
 
+Where a budget throttles beyond its limit, what its trickle allows is agreed: the least of what the ledger says of it and
+of its rate times the seconds since the first call. Only what is billed beyond limit and trickle is overshoot.
+
 Run: python tests/bench/overshoot.py [--quick] [--only TEXT] [--json]
 """
 
@@ -20,6 +23,7 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,6 +78,31 @@ class Scenario:
     """A sidecar is killed and restarted with its wallet, another killed for good, the ledger killed and restarted."""
     hard: bool = False
     """The first ten calls are asked at once, uncapped: 6.40 dollars at worst, 0.03 in truth, on 5: all must be paid."""
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    """More of the budget: its ladder and what happens at its limit."""
+
+    @property
+    def trickle(self) -> int:
+        """Nano-USD an hour beyond the limit."""
+        return parse_usd(self.spec.get("onExhausted", {}).get("usdPerHour", "0"))
+
+
+WARN = {"atPercent": 50, "action": "Warn"}
+SLOW = {"atPercent": 60, "action": "Slow", "usdPerHour": "54.00"}
+DOWNGRADE = {
+    "atPercent": 90,
+    "action": "Downgrade",
+    "models": [{"from": MODEL, "to": "gpt-4o-mini"}],
+}
+THROTTLE = {"onExhausted": {"action": "Throttle", "usdPerHour": "18.00"}, "maxDelaySeconds": 1}
+RUNGS: dict[str, dict[str, Any]] = {
+    "Downgrade, Clamp": {"ladder": [DOWNGRADE], "outputBound": "Clamp"},
+    "Downgrade, Adaptive": {"ladder": [DOWNGRADE], "outputBound": "Adaptive"},
+    "Slow at a rate": {"ladder": [SLOW], "maxDelaySeconds": 1},
+    "Throttle": THROTTLE,
+    "every rung, Adaptive": {"ladder": [WARN, SLOW, DOWNGRADE], "outputBound": "Adaptive", **THROTTLE},
+}
+"""Budgets with rungs, by what they do."""
 
 
 def scenarios(quick: bool) -> list[Scenario]:
@@ -95,6 +124,9 @@ def scenarios(quick: bool) -> list[Scenario]:
         rows.append(
             Scenario(f"kills and restarts, billed {cut}", 3, 50, "1.00", wallets=False, bill_cut=cut, chaos=True)
         )
+    for name, spec in RUNGS.items():
+        rows.append(Scenario(f"rungs: {name}, 10 wallets", 10, 50, spec=spec))
+    rows.append(Scenario("rungs: every rung, 3 sidecars", 3, 50, wallets=False, spec=RUNGS["every rung, Adaptive"]))
     rows.append(Scenario("a larger limit, 3 sidecars", 3, 200, "3.00", wallets=False, bill_cut="made"))
     return [r for r in rows if not quick or r.hard or r.chaos or r.callers == 50]
 
@@ -303,7 +335,7 @@ async def play(scenario: Scenario, folder: Path, tick: Any) -> dict[str, Any]:
     disconnect = {"whole": "ReadOn", "made": "Close"}[scenario.bill_cut]
     ledger = start_ledger(
         folder,
-        [budget("bench", scenario.limit_usd, onDisconnect=disconnect)],
+        [budget("bench", scenario.limit_usd, onDisconnect=disconnect, **scenario.spec)],
         compile_snapshot("bench").data,
     )
     labels = {"aifinops.dev/workflow": "bench"}
@@ -314,6 +346,7 @@ async def play(scenario: Scenario, folder: Path, tick: Any) -> dict[str, Any]:
     sidecars: dict[int, Process] = {}
     holders: list[Any] = []
     watch = asyncio.create_task(_watch(tally, demand, tick))
+    begun = time.monotonic()
     try:
         if scenario.wallets:
             holders = [await _wallet(folder, ledger, labels, n, endpoints) for n in range(scenario.sidecars)]
@@ -359,7 +392,7 @@ async def play(scenario: Scenario, folder: Path, tick: Any) -> dict[str, Any]:
         for p in sidecars.values():
             await asyncio.to_thread(p.stop)
         billed = await asyncio.to_thread(provider.bill)
-        return _row(scenario, tally, ledger, limit, billed)
+        return _row(scenario, tally, ledger, limit, billed, time.monotonic() - begun)
     finally:
         watch.cancel()
         for p in sidecars.values():
@@ -369,7 +402,7 @@ async def play(scenario: Scenario, folder: Path, tick: Any) -> dict[str, Any]:
         provider.process.kill()
 
 
-def _row(scenario: Scenario, tally: Tally, ledger: Ledger, limit: int, billed: int) -> dict[str, Any]:
+def _row(scenario: Scenario, tally: Tally, ledger: Ledger, limit: int, billed: int, seconds: float) -> dict[str, Any]:
     summary = ledger.call("GET", "/v1/summary")
     window = next(b for b in summary["budgets"] if b["kind"] == "Total")
     spent, lost, estimated = (parse_usd(window[k]) for k in ("spent_usd", "lost_usd", "estimated_usd"))
@@ -377,7 +410,8 @@ def _row(scenario: Scenario, tally: Tally, ledger: Ledger, limit: int, billed: i
     # What is settled only grows: a call whose least hold still fits at the end could have been paid all along.
     by_the_end = sum(need <= limit - spent for need in tally.needs)
     beyond_the_bill = sum(said > billed_then + estimated for said, billed_then in tally.checks)
-    refused = tally.answers["BudgetExhausted"]
+    refused = tally.answers["BudgetExhausted"] + tally.answers["Throttled"]
+    agreed = min(parse_usd(window["agreed_usd"]), int(scenario.trickle * seconds / 3600))
     held = parse_usd(window["reserved_usd"])
     waits = sorted(tally.waits) or [0.0]
     return {
@@ -386,11 +420,13 @@ def _row(scenario: Scenario, tally: Tally, ledger: Ledger, limit: int, billed: i
         "callers": scenario.callers,
         "limit_usd": format_usd(limit),
         "billed_usd": format_usd(billed),
-        "overshoot_usd": format_usd(max(0, billed - limit)),
+        "overshoot_usd": format_usd(max(0, billed - limit - agreed)),
+        "agreed_usd": format_usd(agreed),
         "calls": tally.asked,
         "refused": refused,
         "false_blocks": max(tally.false_by_own_words, by_the_end) + beyond_the_bill,
         "timed_out": tally.answers["MoneyInFlight"],
+        "paced": tally.answers["Paced"],
         "busy": tally.answers["QueueFull"],
         "unspent_usd": format_usd(max(0, limit - spent)),
         "estimated_calls": sum(u["calls"] for u in usage if u["estimated"]),
@@ -413,6 +449,8 @@ def _row(scenario: Scenario, tally: Tally, ledger: Ledger, limit: int, billed: i
 
 KNOWN = {
     "BudgetExhausted",
+    "Paced",
+    "Throttled",
     "MoneyInFlight",
     "QueueFull",
     "HoldersLost",
@@ -498,11 +536,13 @@ def show(rows: list[dict[str, Any]], console: Console) -> None:
         "scenario": "scenario",
         "limit_usd": "limit $",
         "billed_usd": "billed $",
+        "agreed_usd": "agreed $",
         "overshoot_usd": "overshoot $",
         "calls": "calls",
         "refused": "refused",
         "false_blocks": "false",
         "timed_out": "timed out",
+        "paced": "paced",
         "busy": "busy",
         "unspent_usd": "unspent $",
         "estimated_calls": "estimated",
@@ -513,7 +553,7 @@ def show(rows: list[dict[str, Any]], console: Console) -> None:
     for key, title in names.items():
         table.add_column(title, justify="left" if key == "scenario" else "right", no_wrap=key != "scenario")
     for row in rows:
-        table.add_row(*(str(row[k]) for k in names))
+        table.add_row(*(str(row.get(k, "")) for k in names))
     console.print(table)
     over = sum(parse_usd(r["overshoot_usd"]) for r in rows)
     late = [r for r in rows if r["timed_out"] > 0.01 * r["calls"]]
@@ -527,6 +567,14 @@ def show(rows: list[dict[str, Any]], console: Console) -> None:
         f" false refusals {sum(r['false_blocks'] for r in rows)};"
         f" more than 1 % timed out in {len(late)}; more than 1 % of the limit unspent in {len(left)}"
     )
+
+
+def keep(rows: list[dict[str, Any]]) -> None:
+    """Writes the rows in place of those of the same scenarios; the others stay as they were measured."""
+    RESULTS.parent.mkdir(exist_ok=True)
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    played = {row["scenario"] for row in rows}
+    RESULTS.write_text(json.dumps([*(r for r in known if r["scenario"] not in played), *rows], indent=1) + "\n")
 
 
 def main() -> int:
@@ -561,9 +609,8 @@ def main() -> int:
     show(rows, console)
     if options.json:
         print(json.dumps(rows, indent=1))
-    if not options.only and not options.quick:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
+    if not options.quick:
+        keep(rows)
     bad = any(parse_usd(r["overshoot_usd"]) or r["false_blocks"] or not r["refused"] for r in rows)
     return 1 if bad else 0
 
