@@ -174,7 +174,7 @@ def test_columns(kinds, stored, name):
     assert header.split() == ["NAME", "READY", "SPENT", "LIMIT", "USED", "STAGE", "RESETS", "AGE"]
     assert row.split()[:-1] == ["columns", "True", "171.20", "200.00", "85", "Slow", "2026-01-16T00:00:00Z"]
     header, row = kinds.kubectl("get", name, "columns", "-o", "wide").splitlines()
-    assert header.split()[7:-1] == ["TIGHTEST", "RESERVED", "PODS", "COVERED", "ENFORCED"]
+    assert header.split()[7:-1] == ["TIGHTEST", "RESERVED", "PODS", "COVERED", "ENFORCED", "REFUSED"]
     assert row.split()[7:-1] == ["Day", "3.50", "6", "5", "True"]
 
 

@@ -205,6 +205,9 @@ class Stand(Bench):
             until(lambda s=sidecar: s.parts.watch.version >= version, "the sidecar hearing of the budget", PATIENCE)
             # What it last heard of money counts for a moment: a limit raised within it would be refused from memory.
             until(lambda s=sidecar: s.call(lambda: _forgotten(s)), "what was heard before to be old", PATIENCE)
+        for place in self.places.values():
+            limit = parse_usd(specs[place.row]["limits"][0]["usd"])
+            until(lambda p=place, n=limit: p.sidecar.call(lambda: _cut_to(p.sidecar, n)), "slack given back", PATIENCE)
 
     def spent(self) -> dict[str, int]:
         """Nano-USD in the books, by budget, once every call has ended and was told."""
@@ -270,3 +273,12 @@ def _noon() -> str:
     """A time zone in which it is about noon: no day ends while its budgets are tried."""
     ahead = 12 - datetime.fromtimestamp(time.time(), UTC).hour  # IANA's sign: Etc/GMT-5 is five hours ahead of UTC
     return f"Etc/GMT{-ahead:+d}" if ahead else "Etc/UTC"
+
+
+def _cut_to(sidecar: RunningSidecar, limit: int) -> bool:
+    """Whether no money is at hand that was granted under another limit: it would pay a call that is to be refused."""
+    return all(
+        purse.ceiling <= purse.used + purse.held
+        or (purse.limit == limit and purse.ceiling <= purse.used + purse.held + purse.keep)
+        for purse in sidecar.parts.till.wallet.purses.values()
+    )

@@ -18,7 +18,7 @@ def last_refusal(refused: Mapping[str, Any]) -> dict[str, Any]:
     """``status.lastRefusal`` of a line of the summary's ``refused``."""
     shown = {"at": rfc3339(refused["at"]), "reason": refused["reason"], "message": refused["message"][:1024]}
     if refused["window"]:
-        shown["window"] = parse_window_id(refused["window"])[1]
+        shown["window"] = _kind(refused["window"])
     for name, key in (("model", "model"), ("decision", "id")):
         if refused[key]:
             shown[name] = refused[key]
@@ -32,7 +32,12 @@ def without_room(refused: Mapping[str, Any] | None, lines: Iterable[Mapping[str,
     """
     if refused is None or refused["reason"] not in WITHOUT_ROOM or now - refused["at"] > FRESH_SECONDS:
         return ""
-    line = next((line for line in lines if line["window"] == refused["window"]), None)
+    named = refused["window"]
+    line = max(
+        (line for line in lines if named in (line["window"], line["kind"])),
+        key=lambda line: float(line["spent_usd"]),
+        default=None,
+    )
     if line is None:
         return ""
     needed = f" of up to {cents(refused['hold_usd'])} USD" if float(refused["hold_usd"]) > 0 else ""
@@ -41,3 +46,8 @@ def without_room(refused: Mapping[str, Any] | None, lines: Iterable[Mapping[str,
         f"{line['kind']}: {cents(line['spent_usd'])} of {cents(line['limit_usd'])} USD are spent, and a call{to}{needed}"
         " was refused because it does not fit into the rest: ask for a shorter answer or a cheaper model, or raise the limit."
     )
+
+
+def _kind(window: str) -> str:
+    """The kind of a window that is named by its id or, as sidecars do, by its kind alone."""
+    return parse_window_id(window)[1] if "|" in window else window

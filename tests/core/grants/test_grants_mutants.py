@@ -232,7 +232,7 @@ whole_advance = Window.advance
 QUEUE_MUTANTS: dict[str, tuple[str, Callable[..., Any], Callable[[int], Any], str]] = {
     "calls are not served by age": ("ahead", lambda window, now, since: (0, 0, 0.0), turns, "P4"),
     "only a queue of many is crowded": ("crowded", crowded_by_number, turns, "P4"),
-    "pace counts holds for costs": ("pace", pace_by_holds, pace, "P8"),
+    "pace counts holds for costs": ("pace", pace_by_holds, pace, "P[48]"),
     "a rate counts holds for costs": ("pace", pace_by_holds, rated, "P8"),
     "a rate forgives what was spent above it": ("pace", rate_without_debts, rated, "P8"),
     "a trickle accrues from the start": ("advance", trickle_since_the_start, throttle, "P[12]"),

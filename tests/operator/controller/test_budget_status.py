@@ -90,6 +90,13 @@ def test_the_last_refusal_is_shown_until_another_takes_its_place():
     assert status(budget(status={"lastRefusal": told}), counted=False)["lastRefusal"] == told
 
 
+def test_a_refusal_names_its_window_as_the_sidecar_does():
+    """A sidecar tells the kind of a window alone: the status shows it, and the condition finds the window's figures."""
+    found = status(None, line("199.5", stage="Warn"), refused={**refusal(), "window": "Day"})
+    assert found["lastRefusal"]["window"] == "Day"
+    assert condition(found, "WithinBudget")[:2] == ("False", "CallsDoNotFit")
+
+
 def test_a_storm_of_refusals_is_written_once_a_minute():
     """Two refusals of one minute that differ in nothing else are no reason to write; the next minute's is."""
     first, second, later = (meaningful(status(None, line("1"), refused=refusal(ago=n))) for n in (30, 20, -30))
