@@ -8,7 +8,7 @@ from wfb_core.price import ModelPrice, PriceBook, uplifted
 from wfb_sidecar.clock import LedgerClock
 from wfb_sidecar.scope import Scope
 
-FIRST_WORD_SECONDS = 10.0
+FIRST_WORD_SECONDS = 30.0
 """How long a call waits for the first word on budgets; the SDKs wait ten minutes for an answer, proxies before us a minute."""
 
 
