@@ -204,6 +204,6 @@ def test_the_command_lines_books_are_the_users_own(books):
     """``ClusterBooks`` reads with a kubeconfig's rights, and says who has to be asked where they do not reach."""
     anna = str(books.api.user("anna"))
     found = ClusterBooks(anna, namespace="billing").get("usage", {"by": "namespace"})
-    assert [(row["namespace"], row["usd"]) for row in found["usage"]] == [("billing", "0.7")]
+    assert [(row["namespace"], row["usd"]) for row in found["usage"]] == [("billing", "0.70")]
     with pytest.raises(LedgerError, match="you may not read the spend of all namespaces"):
         ClusterBooks(anna, everywhere=True).get("usage", {})
