@@ -243,11 +243,12 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Write everything into one file, mark how far it came, and let go."""
+        # A reader that nobody waits for any more still reads: its connection is not closed under it.
+        await asyncio.to_thread(self._reading.shutdown)
         try:
             await self._on(self._writing, self._finish)
         finally:
             self._writing.shutdown()
-            self._reading.shutdown()
 
     def _finish(self) -> None:
         if self._reader is not None:
