@@ -242,6 +242,7 @@ async def test_the_summary_has_every_limit(ledger):
         "pacing": "",
         "paced_usd_per_hour": None,
         "queued": 0,
+        "ladder": [],
     }
     assert (total["window"], total["start"], total["end"]) == ("default/all|Total|", None, None)
 
