@@ -349,7 +349,8 @@ def test_what_prometheus_scrapes_is_there_and_verified(helm):
         spec = objects["PodMonitor", f"wfb-{name}"]["spec"]
         template = objects[workload, f"wfb-{name}"]["spec"]["template"]
         assert spec["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
-        assert port in [p["name"] for p in template["spec"]["containers"][0]["ports"]]
+        ports = [port, "people"] if name == "ledger" else [port]
+        assert [p["name"] for p in template["spec"]["containers"][0]["ports"]] == ports
         (endpoint,) = spec["podMetricsEndpoints"]
         assert (endpoint["port"], endpoint["honorLabels"]) == (port, True)
     sidecars = objects["PodMonitor", "wfb-sidecars"]["spec"]
