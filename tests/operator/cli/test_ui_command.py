@@ -26,7 +26,7 @@ def test_the_page_of_this_machines_runs(wfb):
             assert b"<title>Workflow budgets</title>" in page.read()
         with browser.open(f"{url.partition('?')[0]}api/summaries", timeout=10) as books:
             summary = json.loads(books.read())
-        assert [(b["budget"], b["limit_usd"]) for b in summary["budgets"]] == [("billing/triage", "5")]
+        assert [(b["budget"], b["limit_usd"]) for b in summary["budgets"]] == [("billing/triage", "5.00")]
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0, process.stderr.read()
     finally:

@@ -18,9 +18,12 @@ HOSTILE = '<img src=x onerror="document.title=\'owned\'"> "quoted"\n\u202eright-
 """A label's value as nobody would want it."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Debian's Chromium, driven by Playwright; without one tests are skipped, and fail where CI=true."""
+    """Debian's Chromium, driven by Playwright; without one tests are skipped, and fail where CI=true.
+
+    For one file only: Playwright's loop runs in this thread until it ends, and no other can be run beside it.
+    """
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         why = "no chromium: run scripts/cluster-packages.sh chromium"

@@ -9,7 +9,7 @@ from wfb_operator.showback.split import EVEN, NONE, PROPORTIONAL, RULES, Share, 
 SPENT = {"a": 600, "b": 300, "idle team": 0, "": 100, "platform": 30}
 
 CASES = {
-    "in proportion": (PROPORTIONAL, ("",), 0, [("a", 600, 67, 0), ("b", 300, 33, 0), ("platform", 30, 0, 0)]),
+    "in proportion": (PROPORTIONAL, ("",), 0, [("a", 600, 65, 0), ("b", 300, 32, 0), ("platform", 30, 3, 0)]),
     "in equal parts": (EVEN, ("",), 0, [("a", 600, 34, 0), ("b", 300, 33, 0), ("platform", 30, 33, 0)]),
     "a platform team, too": (PROPORTIONAL, ("", "platform"), 9, [("a", 600, 87, 6), ("b", 300, 43, 3)]),
     "not at all": (NONE, ("",), 5, [("a", 600, 0, 0), ("b", 300, 0, 0), ("", 100, 0, 5), ("platform", 30, 0, 0)]),
