@@ -75,11 +75,12 @@ bench-anomalies: $(STAMP) ## anomalies found in fifteen minutes, and false alarm
 bench-soak: $(STAMP) ## ten minutes at half load: memory must stay flat
 	@$(BIN)/python tests/bench/soak.py
 
-bench-cluster: $(STAMP) ## webhook latency, the controller with many budgets and pods, a pod's start with the sidecar
+bench-cluster: $(STAMP) ## webhook latency, the controller with many budgets and pods, a pod's start, how soon spend is seen
 	@[ "$$(id -u)" -ne 0 ] || scripts/cluster-packages.sh
 	@$(BIN)/python tests/bench/webhook.py
 	@$(BIN)/python tests/bench/budgets.py
 	@$(BIN)/python tests/bench/pod_start.py
+	@$(BIN)/python tests/bench/freshness.py
 
 lock: $(STAMP) ## resolve the dependencies anew; hashes, no addresses
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \

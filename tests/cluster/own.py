@@ -12,7 +12,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cluster import apart, binaries, control_plane, kubeconfig, parts
@@ -44,6 +44,15 @@ class Own(Api):
     def inside(self, argv: Sequence[str]) -> list[str]:
         """A command line that runs in the cluster's network and mounts, where pods and Services have their addresses."""
         return [*apart.way_in(self.processes), *argv]
+
+    def door(self, name: str, port: int) -> int:
+        """A port of the loopback here that leads to a port of the loopback in the cluster's network."""
+        held = self.processes.started()[apart.HOLDER]
+        outside = replace(self.processes, prefix=())
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            command = [sys.executable, str(Path(__file__).with_name("door.py")), str(listening.fileno())]
+            outside.start(name, [*command, str(held), str(port)], keep=[listening.fileno()])
+            return int(listening.getsockname()[1])
 
     def load(self, archives: Iterable[Path]) -> None:
         """Makes images known to the node, from docker-archives."""
@@ -134,12 +143,8 @@ def _started(layout: parts.Layout, processes: Processes, programs: dict[str, Pat
         layout=layout,
         processes=processes,
     )
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        door = [sys.executable, str(Path(__file__).with_name("door.py")), str(listening.fileno())]
-        held = processes.started()[apart.HOLDER]
-        processes.start("door", [*door, str(held), str(parts.PORT)], keep=[listening.fileno()])
-        port = listening.getsockname()[1]
-    kubeconfig.write(own.kubeconfig, f"https://127.0.0.1:{port}", given.authority.root, given.admin)
+    url = f"https://127.0.0.1:{own.door('door', parts.PORT)}"
+    kubeconfig.write(own.kubeconfig, url, given.authority.root, given.admin)
     processes.prefix = way
     _bridge(own)
     _control_plane(own, given, programs)

@@ -1,19 +1,33 @@
 """A real Prometheus over parts of ours, for tests."""
 
 import json
+import os
+import shutil
 import socket
 import subprocess
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from harness.until import until
+
+
+def program(name: str) -> str:
+    """The path of one of Prometheus' programs; without it tests are skipped, and fail where CI=true."""
+    found = shutil.which(name)
+    if found is None:
+        why = f"no {name}: run scripts/cluster-packages.sh prometheus"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI needs {why}")
+        pytest.skip(why)
+    return found
 
 
 @dataclass
@@ -54,9 +68,19 @@ class Prometheus:
 
 @contextmanager
 def running(
-    program: str, folder: Path, jobs: Sequence[Mapping[str, Any]], *, rules: str = "", seconds: float = 1.0
+    program: str,
+    folder: Path,
+    jobs: Sequence[Mapping[str, Any]],
+    *,
+    rules: str = "",
+    seconds: float = 1.0,
+    inside: Sequence[str] = (),
+    door: Callable[[int], int] = lambda port: port,
 ) -> Iterator[Prometheus]:
-    """One that scrapes jobs (Prometheus' scrape_configs) and evaluates rules every so many seconds."""
+    """One that scrapes jobs (Prometheus' scrape_configs) and evaluates rules every so many seconds.
+
+    In another network it is started by the words ``inside``; ``door`` gives the port here that leads to one there.
+    """
     every = f"{int(seconds * 1000)}ms"
     (folder / "rules.yaml").write_text(rules or "groups: []")
     config = {
@@ -68,11 +92,11 @@ def running(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [program, f"--config.file={folder}/prometheus.yaml", f"--storage.tsdb.path={folder}/data"]
+    command = [*inside, program, f"--config.file={folder}/prometheus.yaml", f"--storage.tsdb.path={folder}/data"]
     command += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
-    started = Prometheus(f"http://127.0.0.1:{port}")
+    started = Prometheus(f"http://127.0.0.1:{door(port)}")
     try:
         until(lambda: _ready(started.url, process, folder), "Prometheus", 60)
         yield started

@@ -1,10 +1,15 @@
 """The chart's life: upgraded under running sidecars, uninstalled with nothing left hanging, installed again with its books."""
 
+import base64
 from decimal import Decimal
 
 from cluster import install
+from cluster.install import AUDIT, SYSTEM
 from cluster.workloads import Agent, budget, namespace, said
+from harness.certificates import Authority
 from harness.until import until
+
+TLS = {"ledger": "wfb-ledger-tls", "injector": "wfb-injector-tls"}
 
 
 def test_the_charts_own_test_passes(cluster, installed):
@@ -48,6 +53,45 @@ def test_an_upgrade_an_uninstall_and_a_new_install_lose_nothing(cluster, install
     install.upgrade(cluster, tmp_path, install.values())
     installed.wait()
     until(lambda: _spent(installed, where) == billed, "the books of the old release", 60)
+
+
+def test_certificates_of_ones_own_serve_as_well(cluster, installed, providers, fresh, tmp_path):
+    """Secrets signed by somebody else's root are taken as they are: a pod is injected, its call metered and shown in status."""
+    where = fresh("own-certificates")
+    authority = Authority.make(tmp_path / "pki")
+    root = authority.root.read_bytes()
+    install.helm(cluster, "uninstall", "wfb", "--wait", "--timeout", "120s")
+    _forget(cluster)
+    cluster.apply([_secret(authority, part, name, root) for part, name in TLS.items()])
+    given = dict.fromkeys(("webhookCABundle", "ledgerCABundle"), base64.b64encode(root).decode())
+    given = install.values(certificates={"source": "existingSecret", **given})
+    install.install(cluster, tmp_path, given)
+    cluster.apply(namespace(where))
+    cluster.apply([providers.roots(where), budget("steady", "5.00", {"workflow": "steady"}, where)])
+    until(lambda: installed.status("steady", where).get("conditions"), "the budget in force", 30)
+    agent = Agent("openai-python", "steady", providers, calls=2, env=(("LABEL", fresh("own")),))
+    cluster.apply(agent.job("steady", where))
+    cluster.kubectl("wait", "-n", where, "job/steady", "--for=condition=Complete", "--timeout=120s", timeout=150)
+    until(lambda: _spent(installed, where) == providers.usd(fresh("own")) > 0, "the bill in status", 30)
+    kept = {name: cluster.get("secret", name, "-n", SYSTEM)["data"]["ca.crt"] for name in TLS.values()}
+    assert kept == dict.fromkeys(TLS.values(), base64.b64encode(root).decode())
+
+    install.helm(cluster, "uninstall", "wfb", "--wait", "--timeout", "120s")
+    _forget(cluster)
+    install.install(cluster, tmp_path)
+
+
+def _secret(authority, part, name, root):
+    pair = authority.server(part, (f"wfb-{part}.{SYSTEM}.svc",))
+    data = {"tls.crt": pair.certificate.read_text(), "tls.key": pair.key.read_text(), "ca.crt": root.decode()}
+    metadata = {"name": name, "namespace": SYSTEM}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "kubernetes.io/tls", "stringData": data}
+
+
+def _forget(cluster):
+    """Takes the Secrets away, and the auditor, who trusts the root that he began with."""
+    cluster.kubectl("delete", "secret", "-n", SYSTEM, *TLS.values(), "--ignore-not-found")
+    cluster.kubectl("delete", "pod", "-n", AUDIT, "auditor", "--ignore-not-found")
 
 
 def _statuses(cluster, where):

@@ -1,12 +1,12 @@
 """What the tests of metrics, alerts and dashboard share: Prometheus' programs, and parts with some traffic behind them."""
 
 import os
-import shutil
 import ssl
 
 import httpx2
 import pytest
 
+from harness import prometheus
 from harness.certificates import make_certificates
 from harness.loop_thread import LoopThread
 from harness.processes import budget
@@ -17,27 +17,16 @@ from wfb_operator.ledger.identities import token_sha256
 from wfb_sidecar import till
 
 
-def program(name):
-    """The path of one of Prometheus' programs; without it tests are skipped, and fail where CI=true."""
-    found = shutil.which(name)
-    if found is None:
-        why = f"no {name}: apt-get install prometheus"
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"CI needs {why}")
-        pytest.skip(why)
-    return found
-
-
 @pytest.fixture(scope="session")
 def promtool():
     """Prometheus' own checker."""
-    return program("promtool")
+    return prometheus.program("promtool")
 
 
 @pytest.fixture(scope="session")
 def prometheus_program():
     """Prometheus."""
-    return program("prometheus")
+    return prometheus.program("prometheus")
 
 
 @pytest.fixture(scope="session")
