@@ -199,7 +199,8 @@ class Bench:
         )
 
     def decisions(self) -> list[dict[str, Any]]:
-        """Decision records, newest first."""
+        """Decision records of calls that have ended, newest first."""
+        until(lambda: all(not s.busy() for s in self.sidecars), "all calls settled and told")
         return list(self.ask("GET", "/v1/decisions?limit=1000")["decisions"])
 
     def settled(self, calls: int | None = None, deadline: float = 10.0) -> Books:
