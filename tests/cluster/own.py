@@ -187,6 +187,8 @@ def _control_plane(own: Own, given: control_plane.Credentials, programs: dict[st
             f"--service-account-private-key-file={given.tokens.key}",
             f"--root-ca-file={given.authority.root}",
             "--use-service-account-credentials=true",
+            # When the API server was away, the only node has only been unable to say that it is well.
+            "--node-monitor-grace-period=10m",
             "--leader-elect=false",
         ],
     )
