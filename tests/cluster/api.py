@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from harness.until import until
+
 from cluster import kubeconfig as kubeconfig_file
 from cluster.binaries import find
 from cluster.certificates import Authority
@@ -117,6 +119,18 @@ class Api:
     def get(self, *args: str) -> Any:
         """``kubectl get … -o json``, parsed."""
         return json.loads(self.kubectl("get", *args, "-o", "json"))
+
+    def wait_established(self, *kinds: str) -> None:
+        """Until custom resource definitions serve their kinds.
+
+        ``kubectl wait`` fails at once on one whose status has no conditions yet.
+        """
+        for kind in kinds:
+            until(lambda kind=kind: self._established(kind), f"{kind} established", 30)
+
+    def _established(self, kind: str) -> bool:
+        conditions = self.get("crd", kind).get("status", {}).get("conditions") or ()
+        return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
 
     def client(self) -> Any:
         """A new ``kubernetes.client.ApiClient`` of the administrator."""

@@ -80,8 +80,7 @@ class Plane:
     def install(self):
         """Kinds, namespaces, accounts, and a token for the controller."""
         self.api.apply([yaml.safe_load(path.read_text()) for path in sorted(CRDS.glob("*.yaml"))])
-        for name in ("workflowbudgets", "clusterworkflowbudgets"):
-            self.api.kubectl("wait", "--for=condition=Established", f"crd/{name}.aifinops.dev", "--timeout=30s")
+        self.api.wait_established("workflowbudgets.aifinops.dev", "clusterworkflowbudgets.aifinops.dev")
         self.api.apply(
             [namespace(SYSTEM), namespace(BILLING), account("wfb-controller", SYSTEM), account("default", BILLING)]
         )

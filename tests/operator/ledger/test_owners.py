@@ -29,8 +29,7 @@ def place(api_server):
     """A namespace with a CronWorkflow's Workflow in it."""
     api_server.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "argo"}})
     api_server.apply([kind("workflows", "Workflow"), kind("cronworkflows", "CronWorkflow")])
-    for plural in ("workflows", "cronworkflows"):
-        api_server.kubectl("wait", "--for=condition=Established", f"crd/{plural}.{ARGO}", "--timeout=30s")
+    api_server.wait_established(f"workflows.{ARGO}", f"cronworkflows.{ARGO}")
     made(api_server, f"{ARGO}/v1alpha1", "CronWorkflow", "nightly")
     above = api_server.get("cronworkflow", "nightly", "-n", "argo")
     made(api_server, f"{ARGO}/v1alpha1", "Workflow", "nightly-1800014400", above)
