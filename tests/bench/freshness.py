@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,16 @@ from kubernetes import client, watch
 from kubernetes.client.exceptions import ApiException
 from rich.console import Console
 from rich.table import Table
+from urllib3.exceptions import HTTPError
+
+from wfb_core.money import NANOS_PER_USD, parse_usd
+from wfb_operator.cli.cluster_books import ROOT
 
 GOAL_SECONDS = 5.0
 LOOK_SECONDS = 0.25
 LEDGER = f"/api/v1/namespaces/{install.SYSTEM}/services/https:wfb-ledger:443/proxy/metrics"
-SPEND = "/apis/spend.aifinops.dev/v1alpha1/namespaces/{}/summaries"
+SPEND = ROOT + "/namespaces/{}/summaries"
 GROUP = ("aifinops.dev", "v1alpha1")
-NANO = 10**9
 
 type Spent = Mapping[str, int]
 """Nano-USD by budget name, as one place shows it."""
@@ -87,9 +90,9 @@ def _measure(api: Api, simulated: provider.Provider, space: str, pods: int, seco
         api.kubectl("delete", "pod", "-n", space, name, "--wait=false")
     until(lambda: not api.get("pods", "-n", space)["items"], "the pods gone", 60)
     bill = _bill(simulated, space)
-    whole = {name: sum(_nanos(line) for line in bill if line["label"] == f"{space}-{name}") for name in names}
-    for place in places.values():
-        until(lambda p=place: all(p.last(name) == whole[name] for name in names), "the bill everywhere", 60)
+    whole = {name: sum(parse_usd(line["usd"]) for line in bill if line["label"] == f"{space}-{name}") for name in names}
+    for what, place in places.items():
+        until(lambda p=place: {name: p.last(name) for name in names} == whole, f"the bill in {what}", 60)
         place.stop()
     return {
         "pods": pods,
@@ -102,7 +105,7 @@ def _measure(api: Api, simulated: provider.Provider, space: str, pods: int, seco
 class Place:
     """Somewhere that shows what was spent, looked at in a thread of its own."""
 
-    def __init__(self, looks: Callable[[], Any]) -> None:
+    def __init__(self, looks: Callable[[], Iterator[Spent]]) -> None:
         self._shown: dict[str, list[tuple[int, float]]] = {}
         self._ended = threading.Event()
         self._looks = looks
@@ -132,51 +135,45 @@ class Place:
         self._ended.set()
 
 
-def _metrics(api: Any, space: str) -> Any:
+def _metrics(api: Any, space: str) -> Iterator[Spent]:
     """The metric of every budget, as often as we look."""
     series = re.compile(
         rf'^wfb_budget_spent_usd{{(?=.*budget="{space}/([^"]+)")(?=.*window="Day").*}} (\S+)$', re.MULTILINE
     )
     while True:
-        text = _get(api, LEDGER, "str")
-        yield {name: round(float(value) * NANO) for name, value in series.findall(text or "")}
+        yield {name: round(float(value) * NANOS_PER_USD) for name, value in series.findall(_get(api, LEDGER))}
         time.sleep(LOOK_SECONDS)
 
 
-def _books(api: Any, space: str) -> Any:
+def _books(api: Any, space: str) -> Iterator[Spent]:
     """What the page reads of every budget, as often as we look."""
     while True:
-        found = _get(api, SPEND.format(space), "object") or {"budgets": ()}
-        yield {b["budget"].partition("/")[2]: _nanos({"usd": b["spent_usd"]}) for b in found["budgets"]}
+        found = json.loads(_get(api, SPEND.format(space)) or '{"budgets": []}')
+        yield {b["budget"].partition("/")[2]: parse_usd(b["spent_usd"]) for b in found["budgets"]}
         time.sleep(LOOK_SECONDS)
 
 
-def _watched(api: Any, space: str) -> Any:
+def _watched(api: Any, space: str) -> Iterator[Spent]:
     """What each budget's status says, as soon as the API server tells."""
     custom = client.CustomObjectsApi(api)
     while True:
         stream = watch.Watch().stream(custom.list_namespaced_custom_object, *GROUP, space, "workflowbudgets")
         for event in stream:
             document = event["object"]
-            yield {document["metadata"]["name"]: _nanos({"usd": document.get("status", {}).get("spentUSD", "0")})}
+            yield {document["metadata"]["name"]: parse_usd(document.get("status", {}).get("spentUSD", "0"))}
 
 
-def _get(api: Any, path: str, kind: str) -> Any:
-    """What the API server answers; None where it does not."""
-    options = {"auth_settings": ["BearerToken"], "_return_http_data_only": True, "_request_timeout": 5.0}
+def _get(api: Any, path: str) -> str:
+    """The text that the API server answers; empty where it does not."""
+    options = {"auth_settings": ["BearerToken"], "_preload_content": False, "_return_http_data_only": True}
     try:
-        return api.call_api(path, "GET", response_types_map={200: kind}, **options)
-    except (ApiException, OSError):
-        return None
+        return str(api.call_api(path, "GET", _request_timeout=5.0, **options).data.decode())
+    except (ApiException, HTTPError, OSError):
+        return ""
 
 
 def _bill(simulated: provider.Provider, space: str) -> list[dict[str, Any]]:
     return [line for line in simulated.lines() if str(line.get("label", "")).startswith(f"{space}-")]
-
-
-def _nanos(line: Mapping[str, Any]) -> int:
-    whole, _, part = str(line["usd"]).partition(".")
-    return int(whole) * NANO + int((part + "0" * 9)[:9])
 
 
 def _ready(api: Api, space: str) -> list[str]:
@@ -188,7 +185,7 @@ def _lags(place: Place, bill: list[dict[str, Any]], space: str) -> dict[str, Any
     lags, sums = [], dict[str, int]()
     for line in sorted(bill, key=lambda line: float(line["at"])):
         name = line["label"].removeprefix(f"{space}-")
-        sums[name] = sums.get(name, 0) + _nanos(line)
+        sums[name] = sums.get(name, 0) + parse_usd(line["usd"])
         lags.append(place.seen(name, sums[name]) - float(line["at"]))
     return {f"p{part:g}_s": round(quantile(lags, part / 100), 2) for part in (50, 95, 99)} | {
         "most_s": round(max(lags), 2)
