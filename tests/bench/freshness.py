@@ -23,7 +23,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from cluster import __main__ as standing
 from cluster import install, provider
-from cluster.api import Api
 from cluster.workloads import Agent, budget, namespace
 from figures import quantile, verdict, write
 from harness.until import until
@@ -56,10 +55,10 @@ def main() -> int:
     api = standing.up()
     with tempfile.TemporaryDirectory(prefix="wfb-freshness-") as folder:
         simulated = provider.start(api, Path(folder), {"latency-ms": 100})
-        install.install(api, Path(folder))
+        installed = install.install(api, Path(folder))
     space = f"freshness-{int(time.time())}"
     try:
-        figures = _measure(api, simulated, space, given.pods, given.seconds)
+        figures = _measure(installed, simulated, space, given.pods, given.seconds)
     finally:
         api.kubectl("delete", "namespace", space, "--wait=false")
     path = write("freshness", figures)
@@ -70,11 +69,15 @@ def main() -> int:
     return 0
 
 
-def _measure(api: Api, simulated: provider.Provider, space: str, pods: int, seconds: float) -> dict[str, Any]:
+def _measure(
+    installed: install.Installed, simulated: provider.Provider, space: str, pods: int, seconds: float
+) -> dict[str, Any]:
+    api = installed.api
     names = [f"w{n}" for n in range(pods)]
     api.apply(namespace(space, team="bench"))
     api.apply([simulated.roots(space), *(budget(name, "500.00", {"workflow": name}, space) for name in names)])
-    until(lambda: len(_ready(api, space)) == pods, "every budget in force", 60)
+    for name in names:
+        installed.wait_in_force(name, space)
     for number, name in enumerate(names):
         env = (("LABEL", f"{space}-{name}"), ("PAUSE", f"{0.4 + 0.1 * number:g}"), ("TOKENS", str(100 + 40 * number)))
         api.apply(Agent("openai-python", name, simulated, calls=100_000, env=env).pod(name, space))
@@ -174,11 +177,6 @@ def _get(api: Any, path: str) -> str:
 
 def _bill(simulated: provider.Provider, space: str) -> list[dict[str, Any]]:
     return [line for line in simulated.lines() if str(line.get("label", "")).startswith(f"{space}-")]
-
-
-def _ready(api: Api, space: str) -> list[str]:
-    items = api.get("wfb", "-n", space)["items"]
-    return [i["metadata"]["name"] for i in items if i.get("status", {}).get("conditions")]
 
 
 def _lags(place: Place, bill: list[dict[str, Any]], space: str) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from harness.until import until
+
 from cluster import binaries
 from cluster.api import Api
 from cluster.images import AGENTS, PREFIX, tag
@@ -73,6 +75,10 @@ class Installed:
         kind = ("workflowbudget", name, "-n", namespace) if namespace else ("clusterworkflowbudget", name)
         got: dict[str, Any] = self.api.get(*kind)
         return dict(got.get("status", {}))
+
+    def wait_in_force(self, name: str, namespace: str = "") -> None:
+        """Until the controller has judged a budget, which the ledger has then."""
+        until(lambda: self.status(name, namespace).get("conditions"), f"{name} in force", 30)
 
     def wait(self) -> None:
         """Until every workload of the chart is ready."""

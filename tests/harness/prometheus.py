@@ -1,8 +1,6 @@
 """A real Prometheus over parts of ours, for tests."""
 
 import json
-import os
-import shutil
 import socket
 import subprocess
 import urllib.parse
@@ -13,21 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from harness.until import until
-
-
-def program(name: str) -> str:
-    """The path of one of Prometheus' programs; without it tests are skipped, and fail where CI=true."""
-    found = shutil.which(name)
-    if found is None:
-        why = f"no {name}: run scripts/cluster-packages.sh prometheus"
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"CI needs {why}")
-        pytest.skip(why)
-    return found
 
 
 @dataclass

@@ -9,6 +9,7 @@ from cluster import monitors
 from cluster.own import Own
 from cluster.workloads import Agent, budget, namespace
 from harness import prometheus
+from harness.programs import program
 from harness.prometheus_rules import rules_text
 from harness.until import until
 
@@ -32,7 +33,7 @@ def pods(cluster, installed, providers, fresh):
         [providers.roots(where), *(budget(name, LIMIT, {"workflow": name}, where, timeZone=zone) for name in SHAPES)]
     )
     for name in SHAPES:
-        until(lambda n=name: installed.status(n, where).get("conditions"), f"{name} in force", 30)
+        installed.wait_in_force(name, where)
     for name, shape in SHAPES.items():
         env = (("LABEL", fresh(name)), *shape)
         cluster.apply(Agent("openai-python", name, providers, calls=100_000, env=env).pod(name, where))
@@ -47,7 +48,7 @@ def watched(cluster, pods, tmp_path_factory):
     """A Prometheus in the cluster's network over every part of the chart; the alert waits for two looks, not for minutes."""
     folder = tmp_path_factory.mktemp("prometheus")
     with prometheus.running(
-        prometheus.program("prometheus"),
+        program("prometheus", package="prometheus"),
         folder,
         monitors.scrapes(cluster, folder),
         rules=rules_text(burnRateFor="1s"),

@@ -26,7 +26,7 @@ def test_a_minute_without_an_api_server_fails_no_call(cluster, installed, provid
     where, restarts = fresh("beyond"), _restarts(cluster)
     cluster.apply(namespace(where, team=fresh("beyond")))
     cluster.apply([providers.roots(where), budget("beyond", "500.00", {"workflow": "beyond"}, where)])
-    until(lambda: installed.status("beyond", where).get("conditions"), "the budget in force", 30)
+    installed.wait_in_force("beyond", where)
     cluster.apply(steady(providers, fresh, "beyond").pod("beyond", where))
     cluster.kubectl("wait", "-n", where, "pod/beyond", "--for=condition=Ready", "--timeout=90s")
     log = until(lambda: next((cluster.layout.folder / "pod-logs").glob(f"{where}_beyond_*/agent/0.log"), None), "a log")
@@ -49,6 +49,7 @@ def test_a_minute_without_an_api_server_fails_no_call(cluster, installed, provid
     billed = providers.usd(fresh("beyond"))
     until(lambda: Decimal(installed.status("beyond", where).get("spentUSD", "0")) == billed, "the bill in status", 60)
     assert _restarts(cluster) == restarts
+    _wait_for_controllers(cluster, fresh("again"))
 
 
 def test_a_namespace_that_is_deleted_goes_at_once_and_takes_no_dollar_with_it(cluster, installed, providers, fresh):
@@ -57,7 +58,7 @@ def test_a_namespace_that_is_deleted_goes_at_once_and_takes_no_dollar_with_it(cl
     mine, above = budget("leaving", "50.00", {"workflow": "leaving"}, where), budget(team, "80.00", {"team": team})
     cluster.apply(namespace(where, team=team))
     cluster.apply([providers.roots(where), mine, above])
-    until(lambda: installed.status("leaving", where).get("conditions"), "the budget in force", 30)
+    installed.wait_in_force("leaving", where)
     cluster.apply(steady(providers, fresh, "leaving").pod("leaving", where))
     until(lambda: len(providers.lines(fresh("leaving"))) >= 20, "calls", 90)
 
@@ -71,6 +72,13 @@ def test_a_namespace_that_is_deleted_goes_at_once_and_takes_no_dollar_with_it(cl
     cluster.apply(mine)
     again = until(lambda: _when(installed.status("leaving", where), billed), "what was spent before", 60)
     assert again["stage"] == "Open"
+
+
+def _wait_for_controllers(cluster, name):
+    """Until Kubernetes' own controllers are back: a new namespace gets its ServiceAccount, without which no pod is admitted."""
+    cluster.apply(namespace(name))
+    until(lambda: not cluster.try_kubectl("get", "serviceaccount", "default", "-n", name).returncode, "controllers", 90)
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
 def _answers(log):

@@ -50,7 +50,7 @@ def agents(cluster, installed, providers, fresh):
     cluster.apply(budgets)
     for one in budgets:
         name, where = one["metadata"]["name"], one["metadata"].get("namespace", "")
-        until(lambda n=name, w=where: installed.status(n, w).get("conditions"), f"{name} in force", 30)
+        installed.wait_in_force(name, where)
     for mode, some in jobs.items():
         cluster.apply(some)
         where, ended = fresh(WHERE[mode]), ("--for=condition=Complete", "--timeout=300s")

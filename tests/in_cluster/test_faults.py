@@ -19,7 +19,7 @@ def place(cluster, installed, providers, fresh):
     everything = budget("steady", "500.00", {}, name)
     everything["spec"]["selector"] = {"matchExpressions": [{"key": "aifinops.dev/workflow", "operator": "Exists"}]}
     cluster.apply(everything)
-    until(lambda: installed.status("steady", name).get("conditions"), "the budget in force", 30)
+    installed.wait_in_force("steady", name)
     cluster.apply(steady(providers, fresh, "away").pod("away", name))
     return name
 

@@ -29,7 +29,7 @@ def test_every_run_of_a_cronjob_has_a_budget_of_its_own(cluster, installed, prov
     spec = {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": agent.job("nightly", place)["spec"]}}
     metadata = {"name": "nightly", "namespace": place}
     cluster.apply({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata, "spec": spec})
-    until(lambda: installed.status("nightly", place).get("conditions"), "the budget in force", 30)
+    installed.wait_in_force("nightly", place)
     answers = []
     for run in ("first", "second"):
         cluster.kubectl("create", "job", "-n", place, run, "--from=cronjob/nightly")

@@ -6,10 +6,10 @@ import ssl
 import httpx2
 import pytest
 
-from harness import prometheus
 from harness.certificates import make_certificates
 from harness.loop_thread import LoopThread
 from harness.processes import budget
+from harness.programs import program
 from harness.stack import PREFIX, TOKEN, WORKFLOW, Bench
 from harness.until import until
 from harness.monitoring_parts import Parts
@@ -20,13 +20,13 @@ from wfb_sidecar import till
 @pytest.fixture(scope="session")
 def promtool():
     """Prometheus' own checker."""
-    return prometheus.program("promtool")
+    return program("promtool", package="prometheus")
 
 
 @pytest.fixture(scope="session")
 def prometheus_program():
     """Prometheus."""
-    return prometheus.program("prometheus")
+    return program("prometheus", package="prometheus")
 
 
 @pytest.fixture(scope="session")

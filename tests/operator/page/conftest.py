@@ -1,13 +1,12 @@
 """A browser, and the page over a real ledger with something to tell."""
 
-import os
-import shutil
 from urllib.parse import urlencode
 
 import pytest
 
 from harness.ledger_under_test import DAY, T0, USD, LedgerUnderTest, batch, dispatch, document, usage
 from harness.loop_thread import LoopThread
+from harness.programs import CHROMIUM, program
 from wfb_core.wire import DecisionRecord
 from wfb_operator.page.server import PageServer
 
@@ -24,16 +23,11 @@ def browser():
 
     For one file only: Playwright's loop runs in this thread until it ends, and no other can be run beside it.
     """
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        why = "no chromium: run scripts/cluster-packages.sh chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"CI needs a browser: {why}")
-        pytest.skip(why)
+    chromium = program(*CHROMIUM, package="chromium")
     from playwright.sync_api import sync_playwright  # a second that few tests need
 
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=[*QUIET, "--disable-component-update"])
+        running = playwright.chromium.launch(executable_path=chromium, args=[*QUIET, "--disable-component-update"])
         yield running
         running.close()
 

@@ -1,19 +1,18 @@
 """The page in a real browser: it draws, light and dark, and asks nobody for anything."""
 
-import shutil
 import struct
 import subprocess
 import zlib
 
 import pytest
 
+from harness.programs import CHROMIUM, program
 from harness.store_books import StoreBooks, usage_row
 from wfb_operator.showback.books import Question
 from wfb_operator.showback.gather import statement
 from wfb_operator.showback.page import page
 
 MINUTE = 29_999_520
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -49,9 +48,9 @@ def pixels(path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 def test_the_page_draws_light_and_dark(tmp_path):
     """The ground follows the reader's setting, and something is drawn on it; the policy lets nothing be loaded."""
+    chromium = program(*CHROMIUM, package="chromium")
     (tmp_path / "books").mkdir()
     books = StoreBooks(tmp_path / "books")
     books.write(dict(usage_row(MINUTE + n * 60, team=f"t{n % 3}", nanos=10**9) for n in range(24)))
@@ -62,7 +61,7 @@ def test_the_page_draws_light_and_dark(tmp_path):
     for name, more in (("light", ()), ("dark", ("--blink-settings=preferredColorScheme=0",))):
         shot = tmp_path / f"{name}.png"
         done = subprocess.run(
-            [CHROMIUM, *FLAGS, *more, f"--user-data-dir={tmp_path / name}", f"--screenshot={shot}", file.as_uri()],
+            [chromium, *FLAGS, *more, f"--user-data-dir={tmp_path / name}", f"--screenshot={shot}", file.as_uri()],
             check=False, capture_output=True, text=True, timeout=240,
         )  # fmt: skip
         assert shot.exists(), done.stderr[-500:]
