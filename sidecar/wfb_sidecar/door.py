@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from mitmproxy.proxy.layers.http import HTTPMode
@@ -29,6 +30,11 @@ HEAD_SECONDS = 30.0
 CONNECT_SECONDS = 30.0
 HELLO_SECONDS = 10.0
 """How long a client may take to say the first word; a protocol in which the server speaks first is spliced then."""
+FULL_SECONDS = 0.1
+"""How long nothing is accepted once the process has no descriptor left."""
+
+Serve = Callable[[socket.socket], Coroutine[None, None, None]]
+"""What one way in does with a connection."""
 
 _BAD = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _UNREACHABLE = b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -69,41 +75,45 @@ class Door:
         self._sockets.append(listener)
         ways = {"proxy": self._serve_proxy, "base-url": self._serve_base_url, "transparent": self._serve_transparent}
         serve = ways[kind]
-        self._start(self._accept(listener, serve))
+        self._watch(listener, serve)
         bound = listener.getsockname()
         shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
         return f"http://{shown}:{bound[1]}"
 
     def shut(self) -> None:
         """Takes no new connections."""
-        for s in self._sockets:
-            with contextlib.suppress(OSError):
-                s.close()
-        self._sockets = []
+        listeners, self._sockets = self._sockets, []
+        for listener in listeners:
+            asyncio.get_running_loop().remove_reader(listener)  # before its number can become another socket's
+            listener.close()
 
-    def _start(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _accept(self, listener: socket.socket, serve: object) -> None:
-        loop = asyncio.get_running_loop()
-        while self._sockets:
-            try:
-                client, _ = await loop.sock_accept(listener)
-            except OSError as e:
-                if not self._sockets:
-                    return
-                log.warning("accept: %s", e)  # out of descriptors: those in use will come back
-                await asyncio.sleep(0.1)
-                continue
-            client.setblocking(False)
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._start(self._guard(client, serve))
+    def _watch(self, listener: socket.socket, serve: Serve) -> None:
+        if listener in self._sockets:
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener, serve)
 
-    async def _guard(self, client: socket.socket, serve: object) -> None:
+    def _accept(self, listener: socket.socket, serve: Serve) -> None:
         try:
-            await serve(client)  # type: ignore[operator]
+            client, _ = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as e:
+            log.warning("accept: %s", e)  # out of descriptors: those in use will come back
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(listener)
+            loop.call_later(FULL_SECONDS, self._watch, listener, serve)
+            return
+        client.setblocking(False)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._start(self._guard(client, serve))
+
+    async def _guard(self, client: socket.socket, serve: Serve) -> None:
+        try:
+            await serve(client)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             pass  # the client went away while it was being understood
         except Exception:
