@@ -19,18 +19,19 @@ $(STAMP): requirements.lock pyproject.toml scripts/python.sh scripts/setup.sh
 demo: $(STAMP) ## real SDK agents spend against budgets on this machine and are refused at exactly the limit
 	@$(BIN)/python tests/demo
 
-test: $(STAMP) lint ## every check but the two below: lint, types, layers, tests
+test: $(STAMP) lint ## every check: lint, types, layers, tests
 	@[ "$$(id -u)" -ne 0 ] || scripts/cluster-packages.sh || true
 	@[ "$$(id -u)" -ne 0 ] || scripts/cluster-packages.sh chromium prometheus || true
-	@$(BIN)/python tests/cluster/build.py etcd kube-apiserver kubectl helm
-	@$(BIN)/python -m pytest --ignore=tests/in_cluster --ignore=tests/sdks
+	@$(BIN)/python tests/cluster/build.py
+	@$(BIN)/python tests/sdks/build.py
+	@scripts/test.sh $(BIN)/python
 
-test-cluster: $(STAMP) ## agents of seven clients in a real cluster of its own
+test-cluster: $(STAMP) ## of these: agents of seven clients in a real cluster of its own
 	@[ "$$(id -u)" -ne 0 ] || scripts/cluster-packages.sh || true
 	@$(BIN)/python tests/cluster/build.py
 	@$(BIN)/python -m pytest tests/in_cluster
 
-test-sdks: $(STAMP) ## real SDKs in 26 configurations on every rung
+test-sdks: $(STAMP) ## of these: real SDKs in 26 configurations on every rung
 	@$(BIN)/python tests/sdks/build.py
 	@$(BIN)/python -m pytest tests/sdks
 

@@ -1,6 +1,7 @@
 """What tests of several folders share: a real API server, begun once and only where a test asks for it."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -11,6 +12,17 @@ from cluster.refusals import NotHereError
 # How long an example takes says more of the machine than of the code; speed is measured in bench/.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+TESTS = Path(__file__).parent
+ALONE = {TESTS / "core", TESTS / "crds", TESTS / "helm"}
+"""Tests of text and arithmetic: nothing that a busy machine could delay."""
+
+
+def pytest_collection_modifyitems(items):
+    """A test of real processes gets a second try, named in the summary; one that needs nothing but itself does not."""
+    for item in items:
+        if ALONE.isdisjoint(item.path.parents):
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.fixture(scope="session")

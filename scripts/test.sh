@@ -1,0 +1,16 @@
+#!/bin/sh
+# Every test. The pure core's run beside those of the cluster, which wait more than they compute. $1 is the Python.
+set -eu
+python=$1
+said=$(mktemp)
+trap 'rm -f "$said"' EXIT
+
+"$python" -m pytest --ignore=tests/core --ignore=tests/in_cluster
+
+nice -n 10 "$python" -m pytest tests/core >"$said" 2>&1 &
+core=$!
+failed=0
+"$python" -m pytest tests/in_cluster || failed=$?
+wait "$core" || failed=$?
+cat "$said"
+exit "$failed"
