@@ -50,6 +50,10 @@ class Pace:
         """A write succeeded."""
         self.written[key] = _Written(status, now)
 
+    def spare(self) -> None:
+        """One of those chosen was not tried after all: another may be."""
+        self._tokens += 1
+
     def forget(self, keys: set[str]) -> None:
         """Only these budgets exist."""
         for key in self.written.keys() - keys:

@@ -12,6 +12,9 @@ from wfb_operator.controller.pace import Pace
 
 WRITERS = 8
 
+ROUND_SECONDS = 1.0
+"""How long one round begins writes: what is new meanwhile, a stage above all, is not to wait for a long queue of cents."""
+
 Document = Mapping[str, Any]
 
 
@@ -40,11 +43,13 @@ class StatusWriter:
         self._pace.forget(set(statuses))
         due = self._pace.due({key: status for key, (_, status) in statuses.items()}, now)
         self._silent = False
-        await asyncio.gather(*(self._write(key, *statuses[key]) for key in due))
+        until = self._monotonic() + ROUND_SECONDS
+        await asyncio.gather(*(self._write(key, *statuses[key], until) for key in due))
 
-    async def _write(self, key: str, document: Document, status: dict[str, Any]) -> None:
+    async def _write(self, key: str, document: Document, status: dict[str, Any], until: float) -> None:
         async with self._writers:
-            if self._silent:
+            if self._silent or self._monotonic() > until:
+                self._pace.spare()
                 return  # one write that finds nobody is enough: the others wait for the next round
             try:
                 await asyncio.to_thread(self._cluster.apply_status, document, status)

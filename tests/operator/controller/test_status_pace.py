@@ -1,6 +1,11 @@
 """When a status is written: at most every two seconds a budget, a bounded number in all, and what matters first."""
 
+import threading
+
+from wfb_operator.controller.api_server import ApiServer
+from wfb_operator.controller.metrics import Metrics
 from wfb_operator.controller.pace import BUDGET_SECONDS, BURST, WRITES_PER_SECOND, Pace
+from wfb_operator.controller.status_writer import ROUND_SECONDS, WRITERS, StatusWriter
 
 
 def status(spent, stage="Open"):
@@ -60,3 +65,35 @@ def test_a_budget_that_went_is_forgotten():
     write(pace, {"b": status(1)}, 0.0)
     pace.forget(set())
     assert write(pace, {"b": status(1)}, 0.5) == ["b"]
+
+
+class SlowCluster:
+    """Takes a status in an eighth of a round's time, of which the clock alone knows."""
+
+    def __init__(self):
+        self.now, self.written, self._lock = 0.0, [], threading.Lock()
+
+    def apply_status(self, document, _status):
+        """Each writer's turn passes once all of them had theirs."""
+        with self._lock:
+            self.written.append(document["metadata"]["name"])
+            self.now += ROUND_SECONDS / 8 / WRITERS
+
+
+async def test_a_new_stage_does_not_wait_for_a_round_of_cents():
+    """A round ends in its time though a hundred budgets wait; what turned meanwhile is the first of the next round."""
+    cluster, names = SlowCluster(), [f"b{n:02}" for n in range(100)]
+    metrics = Metrics(0.0)
+    writer = StatusWriter(cluster, ApiServer(metrics), metrics, wall=lambda: cluster.now, monotonic=lambda: cluster.now)
+    documents = {name: {"metadata": {"name": name}} for name in names}
+
+    async def write(statuses):
+        cluster.written = []
+        await writer.write({name: (documents[name], statuses[name]) for name in names}, cluster.now)
+        return cluster.written
+
+    cents = {name: status(1) for name in names}
+    assert 8 * WRITERS <= len(await write(cents)) <= 9 * WRITERS
+    cluster.now += BUDGET_SECONDS
+    turned = {"b00": status(500, "Slow"), "b01": status(500, "Slow")}
+    assert turned.keys() <= set((await write(cents | turned))[: len(names) - 8 * WRITERS + 2])
