@@ -5,8 +5,8 @@ from wfb_core.wire import decode_dispatch
 
 URL = "https://api.openai.com/v1/chat/completions"
 HELLO = [{"role": "user", "content": "hello there"}]
-DEAR = {"model": "gpt-4o", "messages": HELLO, "max_tokens": 16_000, "n": 20}
-"""Up to $3.20: more than lies at hand."""
+DEAR = {"model": "gpt-4", "messages": HELLO, "max_tokens": 8_000, "n": 128}
+"""Up to $61: more than four minutes of the first call's holds, which may lie at hand."""
 
 
 def test_a_limit_cut_behind_the_wallet_s_back(make_bench, client):
