@@ -14,12 +14,14 @@ class StoreBooks:
     def __init__(self, directory, budgets=(), refusals=()):
         self._directory, self._budgets, self._refusals = str(directory), list(budgets), list(refusals)
 
-    def write(self, usage, now=1_800_000_000.0, *, roll=False):
-        """Adds usage rows, and rolls them up."""
+    def write(self, usage, now=1_800_000_000.0, *, roll=False, keep=None):
+        """Adds usage rows, rolls them up, and forgets what a Retention no longer keeps."""
 
         async def work(store):
             await store.write(Writes(now, usage=usage))
             while roll and await store.roll_up(now):
+                pass
+            while keep and await store.tidy(keep.horizon(now)):
                 pass
 
         self._with(work)

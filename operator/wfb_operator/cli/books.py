@@ -52,7 +52,8 @@ def check_recorded(state: State) -> None:
     """Raises UsageError where no run ever wrote anything in a state."""
     if not os.path.isdir(state.path("ledger")):
         raise UsageError(
-            f"nothing was recorded in {state.root} yet: give the --state DIR of your runs, or spend something with wfb run"
+            f"nothing was recorded in {state.root} yet: give the --state DIR of your runs, spend something with wfb run, or"
+            " give -n NAMESPACE for a cluster"
         )
 
 

@@ -1,7 +1,9 @@
 """The books of a cluster, read through its API server with the user's own rights, whatever they logged in with."""
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -11,9 +13,11 @@ from urllib3.exceptions import HTTPError
 
 from wfb_operator.cli.plan import UsageError
 from wfb_operator.cli.state import LedgerError
+from wfb_operator.showback.books import PAGE, Reading, Row
 
 ROOT = "/apis/spend.aifinops.dev/v1alpha1"
 SECONDS = 15.0
+POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 class ClusterBooks:
@@ -29,13 +33,8 @@ class ClusterBooks:
     ) -> None:
         """Without a namespace the context's own is read; raises UsageError where there is no cluster to ask."""
         settings = client.Configuration()
-        try:
-            config.load_kube_config(kubeconfig, context=context, client_configuration=settings)
-            contexts, current = config.list_kube_config_contexts(kubeconfig)
-        except (config.ConfigException, OSError) as error:
-            raise UsageError(f"no cluster to read the books of: {error}; give --kubeconfig FILE") from error
-        chosen = next((c for c in contexts if c["name"] == context), current) or {}
-        self.namespace = "" if everywhere else namespace or chosen.get("context", {}).get("namespace") or "default"
+        own = _load(settings, kubeconfig, context)
+        self.namespace = "" if everywhere else namespace or own
         """The namespace that is read; empty for all."""
         settings.retries = False
         self._api = client.ApiClient(settings)
@@ -44,6 +43,35 @@ class ClusterBooks:
     def scope(self) -> str:
         """Whose books these are, in words."""
         return f"namespace {self.namespace}" if self.namespace else "all namespaces"
+
+    def usage(
+        self, by: Sequence[str], since: int, until: int, *, only: Mapping[str, str], skip: int = 0, most: int = PAGE
+    ) -> Reading:
+        """Sums of usage by some dimensions in [since, until), dearest first; ``only`` keeps rows that have these values."""
+        numbers = {"since": since, "until": until, "skip": skip, "limit": most}
+        query = {**only, "by": ",".join(by), **{name: str(value) for name, value in numbers.items()}}
+        answer = self.get("usage", query)
+        return Reading(answer["usage"], answer["since"], answer["until"])
+
+    def summary(self, since: int) -> Row:
+        """Every budget's windows now, with usage since a time."""
+        return self.get("summaries", {"since": str(since)})
+
+    def decisions(self, kind: str, most: int) -> list[Row]:
+        """The newest decisions, of a kind where it is not empty."""
+        return list(self.get("decisions", {"kind": kind, "limit": str(most)})["decisions"])
+
+    def decision(self, name: str) -> Row | None:
+        """One decision by its id; None where it is not known in these books."""
+        return next(iter(self.get("decisions", {"id": name})["decisions"]), None)
+
+    def runs(self, most: int) -> list[Row]:
+        """The runs seen last."""
+        return list(self.get("runs", {"limit": str(most)})["runs"])
+
+    def stages(self, most: int) -> list[Row]:
+        """The newest changes of stage."""
+        return list(self.get("stages", {"limit": str(most)})["stages"])
 
     def get(self, resource: str, query: Mapping[str, str]) -> dict[str, Any]:
         """One resource of the aggregated API; raises LedgerError with the API server's sentence."""
@@ -85,6 +113,21 @@ class ClusterBooks:
             )
             return f"you may not read the spend of {self.scope}: {message}; {more}"
         return f"the books of {self.scope} cannot be read: {message}"
+
+
+def _load(settings: client.Configuration, kubeconfig: str | None, context: str | None) -> str:
+    """Fills the settings from a kubeconfig, or from the pod's account as kubectl does; returns the namespace they name."""
+    try:
+        config.load_kube_config(kubeconfig, context=context, client_configuration=settings)
+        contexts, current = config.list_kube_config_contexts(kubeconfig)
+    except (config.ConfigException, OSError) as error:
+        if not (kubeconfig or context):
+            with contextlib.suppress(config.ConfigException, OSError):
+                config.load_incluster_config(client_configuration=settings)
+                return POD_NAMESPACE.read_text().strip()
+        raise UsageError(f"no cluster to read the books of: {error}; give --kubeconfig FILE") from error
+    chosen = next((c for c in contexts if c["name"] == context), current) or {}
+    return str(chosen.get("context", {}).get("namespace") or "default")
 
 
 def _said(error: ApiException) -> str:

@@ -2,20 +2,23 @@
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wfb_core.document import parse_budget
 from wfb_core.selectors import LABEL_PREFIX, label_key, label_value
-from wfb_operator.cli import tables
-from wfb_operator.cli.books import visiting
+from wfb_operator.cli import source, tables
+from wfb_operator.cli.books import check_recorded, visiting
 from wfb_operator.cli.plan import UsageError
-from wfb_operator.cli.state import State, default_root
+from wfb_operator.cli.state import LedgerError
 from wfb_operator.explain.answer import RECENT, explain_decision, explain_now
 from wfb_operator.explain.subject import DECISION, POD, Subject, SubjectError, read_subject
+
+if TYPE_CHECKING:
+    from wfb_operator.cli.cluster_books import ClusterBooks
+    from wfb_operator.doctor.look import Look
 
 type Row = Mapping[str, Any]
 
@@ -33,7 +36,8 @@ def add_parser(commands: Any) -> None:
             "examples:\n"
             "  wfb explain d-394038b1f3a7               a decision, as a refusal named it\n"
             "  wfb explain triage --label team=billing  a workflow of the runs on this machine\n"
-            "  wfb explain pod/triage-7d9f -n billing   a pod of a cluster"
+            "  wfb explain pod/triage-7d9f -n billing   a pod of a cluster\n"
+            "  kubectl wfb explain d-394038b1f3a7       a decision of a pod of a cluster; -n NAMESPACE, or -A"
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -41,10 +45,7 @@ def add_parser(commands: Any) -> None:
     add = parser.add_argument
     add("subject", metavar="DECISION|pod/NAME|WORKFLOW", help="what is asked about")
     add("--label", metavar="KEY=VALUE", action="append", default=[], help="a label of it beside workflow=…")
-    add("-n", "--namespace", help="ask the cluster, in this namespace")
-    add("--kubeconfig", metavar="FILE", help="as kubectl reads it; $KUBECONFIG where it is left out")
-    add("--context", help="a context of the kubeconfig")
-    add("--state", metavar="DIR", help="where spend is kept (default: $XDG_STATE_HOME/wfb, else ~/.local/state/wfb)")
+    source.add_flags(parser)
     add("--json", action="store_true", help="one JSON document instead of tables")
     parser.set_defaults(run=run)
 
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         kind, name = read_subject(args.subject)
         labels = dict(_label(given) for given in args.label)
-        if kind != DECISION and (args.namespace or kind == POD):
+        if source.of_cluster(args) or (kind == POD and not args.state):
             found = _in_cluster(args, kind, name, labels)
         else:
             found = _on_this_machine(args, kind, name, labels)
@@ -78,11 +79,10 @@ def _label(given: str) -> tuple[str, str]:
 
 
 def _on_this_machine(args: argparse.Namespace, kind: str, name: str, labels: Mapping[str, str]) -> dict[str, Any]:
-    state = State(os.path.abspath(args.state or default_root(os.environ)))
-    if not os.path.isdir(state.path("ledger")):
-        raise UsageError(
-            f"nothing was recorded in {state.root} yet: give the --state DIR of your runs, or -n for a cluster"
-        )
+    if kind == POD:
+        raise UsageError(f"pod/{name} is of a cluster, and --state of runs on this machine: leave --state out")
+    state = source.state_of(args)
+    check_recorded(state)
     with visiting(state) as ledger:
         budgets = [parse_budget(document) for document in ledger.get("/v1/budgets")["budgets"]]
         lines = ledger.get("/v1/summary", since=str(int(time.time())))["budgets"]
@@ -93,25 +93,51 @@ def _on_this_machine(args: argparse.Namespace, kind: str, name: str, labels: Map
     if kind == DECISION:
         if not records:
             raise UsageError(
-                f"decision {name} is not known here: the newest {SEARCHED} are kept, each in its own state"
+                f"decision {name} is not known here: the newest {SEARCHED} are kept, each in its own state; one of a"
+                " cluster is found with --namespace NAMESPACE"
             )
         return explain_decision(records[0], budgets, lines)
     subject = Subject(kind, name, "", {LABEL_PREFIX + "workflow": name, **labels})
-    return explain_now(subject, budgets, lines, [_short(r) for r in records if r["workflow"] == name][:RECENT])
+    return explain_now(subject, budgets, lines, _last(subject, records))
 
 
 def _in_cluster(args: argparse.Namespace, kind: str, name: str, labels: Mapping[str, str]) -> dict[str, Any]:
     from wfb_operator.doctor.look import Look, LookError  # noqa: PLC0415 — the client takes a second to load
     from wfb_operator.explain.in_cluster import budgets_in, subject_in  # noqa: PLC0415
 
-    namespace = args.namespace or "default"
+    books = source.cluster(args)
+    if kind != DECISION and not books.namespace:
+        raise UsageError(f"{kind} {name} is of one namespace: give --namespace instead of --all-namespaces")
     try:
         look = Look(args.kubeconfig, args.context)
-        subject = subject_in(look, kind, name, namespace, labels)
-        budgets, lines = budgets_in(look, namespace)
+        if kind == DECISION:
+            return _decision_in(look, books, name)
+        subject = subject_in(look, kind, name, books.namespace, labels)
+        records, told = [], []
+        try:
+            records, told = books.decisions("", SEARCHED), books.summary(int(time.time()))["budgets"]
+        except LedgerError as error:
+            sys.stderr.write(f"wfb: figures are from the budgets' status, and no decisions are shown: {error}\n")
+        budgets, lines = budgets_in(look, books.namespace, told)
     except LookError as error:
         raise UsageError(str(error)) from error
-    return explain_now(subject, budgets, lines, ())
+    return explain_now(subject, budgets, lines, _last(subject, records))
+
+
+def _decision_in(look: "Look", books: "ClusterBooks", name: str) -> dict[str, Any]:
+    """A decision of these books, with the budgets of its namespace and of the cluster."""
+    from wfb_operator.explain.in_cluster import budgets_in  # noqa: PLC0415
+
+    record = books.decision(name)
+    if record is None:
+        way = "give the --namespace of the pod that was refused" if books.namespace else "it may be of another cluster"
+        raise UsageError(f"decision {name} is not known in {books.scope}: the newest {SEARCHED} are kept; {way}")
+    told = books.summary(int(time.time()))["budgets"]
+    return explain_decision(record, *budgets_in(look, record["namespace"], told))
+
+
+def _last(subject: Subject, records: Sequence[Row]) -> list[dict[str, Any]]:
+    return [_short(record) for record in records if subject.made(record)][:RECENT]
 
 
 def _short(record: Row) -> dict[str, Any]:

@@ -1,11 +1,10 @@
-"""``wfb report``: what was spent, from the shared state, whether a run is going on or not."""
+"""``wfb report``: what was spent, from the books of this machine's runs or of a cluster."""
 
 import argparse
 import csv
 import datetime
 import difflib
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,10 +12,9 @@ from typing import Any
 
 from wfb_core.money import format_usd, parse_usd
 from wfb_operator.cli import tables
-from wfb_operator.cli.books import LedgerBooks, check_recorded, visiting
 from wfb_operator.cli.period import period
 from wfb_operator.cli.plan import UsageError
-from wfb_operator.cli.state import State, default_root
+from wfb_operator.cli.source import Source, add_flags, opened
 from wfb_operator.showback import split
 from wfb_operator.showback.amounts import added
 from wfb_operator.showback.books import Books, Question
@@ -54,7 +52,10 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "report",
         help="what was spent, by workflow, team, model …",
-        description="Shows what all runs on this machine have spent, and how the budgets stand.",
+        description=(
+            "Shows what was spent, and how the budgets stand: by all runs on this machine, or in a cluster, through its API"
+            " server and with your own rights."
+        ),
         epilog=(
             "examples:\n"
             "  wfb report                            the last 24 hours by workflow and model\n"
@@ -62,13 +63,13 @@ def add_parser(commands: Any) -> None:
             "  wfb report --since 2026-11-01 --by workflow,run --json\n"
             "  wfb report --since 2026-11-01 --until 2026-12-01 --by team,model -o html > november.html\n"
             "  wfb report --since 30d --by team --shared proportional -o csv\n"
-            "  wfb report --since 30d -o focus > focus.csv      a FOCUS 1.2 dataset, by day"
+            "  wfb report --since 30d -o focus > focus.csv      a FOCUS 1.2 dataset, by day\n"
+            "  kubectl wfb report -n billing --by team          one namespace of the cluster; -A for all of it"
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--state", metavar="DIR", help="where spend is kept (default: $XDG_STATE_HOME/wfb, else ~/.local/state/wfb)")
     add("--since", metavar="WHEN", default="24h", help="30m, 24h, 7d, 2w, or a date such as 2026-11-23 (default: 24h)")
     add("--until", metavar="WHEN", help="the same, not included (default: now)")
     add("--by", metavar="LIST", help=f"of {', '.join(DIMENSIONS)} (default: workflow,model; html: team,workflow,model)")
@@ -79,6 +80,7 @@ def add_parser(commands: Any) -> None:
     add("--common", metavar="LIST", default="", help="names whose cost is shared, beside what has none: platform,infra")
     add("--idle", metavar="USD", default="0", help="paid and used by nobody, such as a commitment's unused part")
     add("--top", metavar="N", type=int, default=ROWS_SHOWN, help=f"rows of a table (default: {ROWS_SHOWN}; 0: all)")
+    add_flags(parser)
     parser.set_defaults(run=report)
 
 
@@ -87,20 +89,18 @@ def report(args: argparse.Namespace) -> int:
     now = time.time()
     by = dimensions(args.by or ("team,workflow,model" if args.output == "html" else "workflow,model"))
     since, until = period(args.since, args.until, now)
-    question = Question(since, until, only_of(args.only))
+    only = only_of(args.only)
     idle = _checked(args, by)
-    state = State(os.path.abspath(args.state or default_root(os.environ)))
-    check_recorded(state)
-    with visiting(state) as ledger:
-        books = LedgerBooks(ledger)
+    with opened(args) as source:
+        books, question = source.books, Question(since, until, source.kept_to(only))
         if args.output == "focus":
             _write_focus(books, question)
         elif args.output == "html":
             _write_page(books, question, by, args, idle, now)
         elif args.shared:
-            _write_statement(books, question, by[0], args, idle)
+            _write_statement(source, question, by[0], args, idle)
         else:
-            _write_usage(books, question, by, args)
+            _write_usage(source, question, by, args)
     return 0
 
 
@@ -163,7 +163,8 @@ def _short(text: str) -> str:
 
 
 # ---------------------------------------------------------------- what is written
-def _write_usage(books: Books, question: Question, by: tuple[str, ...], args: argparse.Namespace) -> None:
+def _write_usage(source: Source, question: Question, by: tuple[str, ...], args: argparse.Namespace) -> None:
+    books = source.books
     whole = books.usage(("estimated",), question.since, question.until, only=question.only)
     totals = (tables.folded(_estimated(whole.rows), ()) or [tables.nothing()])[0]
     if args.output == "csv":
@@ -186,7 +187,7 @@ def _write_usage(books: Books, question: Question, by: tuple[str, ...], args: ar
     if args.until is not None:
         title += f" until {tables.moment(question.until)}"
     shown = usage[: args.top or None]
-    table = tables.usage_table(shown, by, title, rest=tables.difference(totals, shown), total=totals)
+    table = tables.usage_table(shown, by, source.titled(title), rest=tables.difference(totals, shown), total=totals)
     tables.print_tables((table, tables.budget_table(budgets)), sys.stdout)
     if note := _coarser(question, found.since, found.until):
         print(note)
@@ -221,8 +222,8 @@ def _coarser(question: Question, since: int, until: int) -> str:
     return ""
 
 
-def _write_statement(books: Books, question: Question, dimension: str, args: argparse.Namespace, idle: int) -> None:
-    shares = _shares(books, question, dimension, args, idle)
+def _write_statement(source: Source, question: Question, dimension: str, args: argparse.Namespace, idle: int) -> None:
+    shares = _shares(source.books, question, dimension, args, idle)
     names = ("own", "shared", "idle", "charged")
     rows = [
         {dimension: s.name, **dict(zip(names, map(format_usd, (s.direct, s.shared, s.idle, s.total)), strict=True))}
@@ -236,7 +237,7 @@ def _write_statement(books: Books, question: Question, dimension: str, args: arg
         head = {"since": question.since, "until": question.until, "by": [dimension], "rule": args.shared}
         print(json.dumps(head | {"statement": rows}, indent=2))
     else:
-        title = f"Since {tables.moment(question.since)}, shared {args.shared}"
+        title = source.titled(f"Since {tables.moment(question.since)}, shared {args.shared}")
         tables.print_tables((tables.statement_table(rows, dimension, names, title),), sys.stdout)
 
 

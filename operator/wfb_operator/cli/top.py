@@ -2,18 +2,16 @@
 
 import argparse
 import json
-import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wfb_core.money import format_usd
 from wfb_operator.cli import tables
-from wfb_operator.cli.books import LedgerBooks, check_recorded, visiting
 from wfb_operator.cli.plan import UsageError
 from wfb_operator.cli.report import only_of
-from wfb_operator.cli.state import State, default_root
+from wfb_operator.cli.source import add_flags, opened
 from wfb_operator.showback.books import Row
 from wfb_operator.showback.now import Name, Now, look
 from wfb_operator.showback.shown import named, plain
@@ -33,25 +31,29 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "top",
         help="what is spent now, live: budgets, workflows, models, runs",
-        description="Shows what is spent now on this machine: budgets, the dearest names, what was refused. Ctrl-C ends it.",
+        description=(
+            "Shows what is spent now, by the runs on this machine or in a cluster: budgets, the dearest names, what was"
+            " refused. Ctrl-C ends it."
+        ),
         epilog=(
             "examples:\n"
             "  wfb top\n"
             "  wfb top --minutes 15 --only team=billing\n"
             "  wfb top --once                        one look, for a terminal or a file\n"
-            "  wfb top --json                        one look, for a program"
+            "  wfb top --json                        one look, for a program\n"
+            "  kubectl wfb top -n billing            one namespace of the cluster; -A for all of it"
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--state", metavar="DIR", help="where spend is kept (default: $XDG_STATE_HOME/wfb, else ~/.local/state/wfb)")
     add("--minutes", metavar="N", type=int, default=60, help="how long the last while is (default: 60)")
     add("--only", metavar="NAME=VALUE", action="append", default=[], help="such as team=billing; may be repeated")
     add("--rows", metavar="N", type=int, default=8, help="names of each kind (default: 8)")
     add("--every", metavar="SECONDS", type=float, default=2.0, help="between two looks (default: 2)")
     add("--once", action="store_true", help="one look, then end")
     add("--json", action="store_true", help="one look as a JSON document")
+    add_flags(parser)
     parser.set_defaults(run=top)
 
 
@@ -65,20 +67,18 @@ def top(args: argparse.Namespace) -> int:
         if not least <= value <= most:
             raise UsageError(f"{option} {value:g} is not from {least:g} to {most:g}")
     only = only_of(args.only)
-    state = State(os.path.abspath(args.state or default_root(os.environ)))
-    check_recorded(state)
-    with visiting(state) as ledger:
-        books = LedgerBooks(ledger)
+    with opened(args) as source:
+        kept = source.kept_to(only)
 
         def seen() -> Now:
-            return look(books, time.time(), args.minutes, args.rows, only)
+            return look(source.books, time.time(), args.minutes, args.rows, kept)
 
         if args.json:
             print(json.dumps(seen().document(), indent=2))
         elif args.once or not sys.stdout.isatty():
-            _console().print(screen(seen()))
+            _console().print(screen(seen(), source.scope))
         else:
-            _live(seen, args.every)
+            _live(seen, source.scope, args.every)
     return 0
 
 
@@ -88,26 +88,29 @@ def _console() -> Any:
     return Console(width=None if sys.stdout.isatty() else 120)
 
 
-def _live(seen: Any, every: float) -> None:
+def _live(seen: Callable[[], Now], scope: str, every: float) -> None:
     from rich.live import Live  # noqa: PLC0415
 
-    with Live(screen(seen()), console=_console(), screen=True, auto_refresh=False) as live:
+    with Live(screen(seen(), scope), console=_console(), screen=True, auto_refresh=False) as live:
         while True:
             try:
                 time.sleep(every)
             except KeyboardInterrupt:
                 return
-            live.update(screen(seen()), refresh=True)
+            live.update(screen(seen(), scope), refresh=True)
 
 
 # ---------------------------------------------------------------- what is drawn
-def screen(now: Now) -> "RenderableType":
-    """One look as it is drawn: a head line, budgets with bars, the dearest names, refusals and changes of stage."""
+def screen(now: Now, scope: str = "") -> "RenderableType":
+    """One look as it is drawn: a head line, budgets with bars, the dearest names, refusals and changes of stage.
+
+    ``scope`` says in words whose books they are.
+    """
     from rich.columns import Columns  # noqa: PLC0415
     from rich.console import Group  # noqa: PLC0415
 
     names = [_names(dimension, found) for dimension, found in now.names.items() if found]
-    parts: list[RenderableType] = [_head(now), _budgets(now.budgets)]
+    parts: list[RenderableType] = [_head(now, scope), _budgets(now.budgets)]
     if names:
         parts.append(Columns(names, padding=(0, 3)))
     if now.refusals or now.stages:
@@ -115,7 +118,7 @@ def screen(now: Now) -> "RenderableType":
     return Group(*parts)
 
 
-def _head(now: Now) -> Any:
+def _head(now: Now, scope: str) -> Any:
     from rich.text import Text  # noqa: PLC0415
 
     line = Text.assemble(
@@ -123,6 +126,7 @@ def _head(now: Now) -> Any:
         f"   {_money(now.spent)} in {now.minutes} minutes   {now.calls - now.refused:,} calls   ",
         (f"{now.refused:,} refused", "red" if now.refused else ""),
         f"   {time.strftime('%H:%M:%S', time.localtime(now.at))}",
+        f"   {scope}" if scope else "",
     )
     return Text.assemble(line, "\n", (spark(now.by_minute, 60), "cyan"), "  now\n")
 

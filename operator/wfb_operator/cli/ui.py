@@ -2,17 +2,16 @@
 
 import argparse
 import asyncio
-import os
 import signal
-import sys
 import threading
 import webbrowser
 from collections.abc import Mapping
 from typing import Any
 
-from wfb_operator.cli.books import visiting
+from wfb_operator.cli import source
+from wfb_operator.cli.books import check_recorded, visiting
 from wfb_operator.cli.plan import UsageError
-from wfb_operator.cli.state import Ledger, LedgerError, State, default_root
+from wfb_operator.cli.state import Ledger, LedgerError
 from wfb_operator.page.server import PageServer, Read
 
 PATHS = {"summaries": "/v1/summary"}
@@ -38,11 +37,7 @@ def add_parser(commands: Any) -> None:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("-n", "--namespace", help="read a cluster's books of this namespace")
-    add("-A", "--all-namespaces", action="store_true", help="read a cluster's books of all namespaces")
-    add("--kubeconfig", metavar="FILE", help="as kubectl reads it; $KUBECONFIG where it is left out")
-    add("--context", help="a context of the kubeconfig")
-    add("--state", metavar="DIR", help="of wfb run (default: $XDG_STATE_HOME/wfb, else ~/.local/state/wfb)")
+    source.add_flags(parser)
     add("--port", type=int, default=0, help="of the loopback (default: a free one)")
     add("--no-browser", action="store_true", help="print the address and open nothing")
     parser.set_defaults(run=run)
@@ -50,30 +45,17 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serves until Ctrl-C; raises UsageError, StateError, StartError and LedgerError."""
-    clusterwide = args.namespace or args.all_namespaces or args.kubeconfig or args.context
-    if clusterwide and args.state:
-        raise UsageError("--state is for runs on this machine: leave it out to read a cluster's books")
-    if args.namespace and args.all_namespaces:
-        raise UsageError("--namespace and --all-namespaces exclude each other: give one")
+    in_cluster = source.of_cluster(args)
     if not 0 <= args.port <= 65_535:
         raise UsageError(f"--port {args.port} is not a port: give 1 to 65535, or leave it out")
-    if clusterwide or (_as_plugin() and not args.state):
-        from wfb_operator.cli.cluster_books import ClusterBooks  # noqa: PLC0415 — the client takes a second to load
-
-        books = ClusterBooks(args.kubeconfig, args.context, args.namespace, everywhere=args.all_namespaces)
+    if in_cluster:
+        books = source.cluster(args)
         books.get("summaries", {"since": str(2**40)})  # a mistake is said here, and not on a page
         return _serve(books.ask, books.scope, args)
-    state = State(os.path.abspath(args.state or default_root(os.environ)))
-    if not os.path.isdir(state.path("ledger")):
-        raise UsageError(
-            f"nothing was recorded in {state.root} yet: spend something with wfb run, or give -n NAMESPACE for a cluster"
-        )
+    state = source.state_of(args)
+    check_recorded(state)
     with visiting(state) as ledger:
         return _serve(_locally(ledger), "runs on this machine", args)
-
-
-def _as_plugin() -> bool:
-    return os.path.basename(sys.argv[0]).startswith("kubectl-wfb")
 
 
 def _locally(ledger: Ledger) -> Read:

@@ -2,31 +2,25 @@
 
 import argparse
 import json
-import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from wfb_core.budget import DOWNGRADE, RUN, Budget
 from wfb_core.money import format_usd, parse_usd
 from wfb_core.price import PriceBook
 from wfb_core.rates import cost
-from wfb_core.selectors import LABEL_PREFIX, SHORT_LABELS, mismatch
+from wfb_core.selectors import LABEL_PREFIX, NAMESPACE_NAME, SHORT_LABELS, mismatch
 from wfb_core.usage import Usage
 from wfb_core.whatif import Minute, Replayed, WhatIf, replay
-from wfb_operator.cli import tables
-from wfb_operator.cli.books import visiting
+from wfb_operator.cli import source, tables
 from wfb_operator.cli.budget_file import load
 from wfb_operator.cli.period import moment_of
 from wfb_operator.cli.plan import UsageError
-from wfb_operator.cli.state import Ledger, State, default_root
-
-type Row = Mapping[str, Any]
+from wfb_operator.showback.books import PAGE, Books, Reading, Row
 
 BY = ("minute", "namespace", "team", "feature", "workflow", "run", "provider", "model", "outcome")
-PAGE = 10_000
-"""Rows in one answer of the ledger."""
 SLICE = 6 * 3600
 """Seconds asked for at once; halved where an answer is full."""
 
@@ -47,7 +41,8 @@ def add_parser(commands: Any) -> None:
             "stay refused, holds and waits of seconds are not seen, and whether a program would have come again nobody knows.\n\n"
             "examples:\n"
             "  wfb whatif -f budget.yaml --since 7d\n"
-            "  wfb whatif -f budget.yaml --since 2026-11-01 --json"
+            "  wfb whatif -f budget.yaml --since 2026-11-01 --json\n"
+            "  kubectl wfb whatif -f budget.yaml -n billing      against what a cluster recorded"
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -55,7 +50,7 @@ def add_parser(commands: Any) -> None:
     add = parser.add_argument
     add("-f", "--file", metavar="FILE", required=True, help="a YAML file of budgets, as wfb run and kubectl take it")
     add("--since", metavar="WHEN", default="7d", help="30m, 24h, 7d, 2w, or a date such as 2026-11-23 (default: 7d)")
-    add("--state", metavar="DIR", help="where spend is kept (default: $XDG_STATE_HOME/wfb, else ~/.local/state/wfb)")
+    source.add_flags(parser)
     add("--json", action="store_true", help="one JSON document instead of tables")
     parser.set_defaults(run=run)
 
@@ -69,17 +64,20 @@ def run(args: argparse.Namespace) -> int:
     since = moment_of(args.since, now)
     if since >= now:
         raise UsageError(f"--since {args.since} is not in the past: give when the replay is to begin")
-    state = State(os.path.abspath(args.state or default_root(os.environ)))
-    if not os.path.isdir(state.path("ledger")):
-        raise UsageError(f"nothing was recorded in {state.root} yet: give the --state DIR of your runs")
-    with visiting(state) as ledger:
-        rows = list(recorded(ledger, since, int(now) + 60))
+    with source.opened(args) as found:
+        history = recorded(found.books, since, int(now) + 60)
+    for sentence in (older(history, since), *(beyond(budget, found) for budget in budgets)):
+        if sentence:
+            sys.stderr.write(f"wfb: {sentence}\n")
+    rows = history.rows
     prices = _prices() if any(r.models for b in budgets for limit in b.limits for r in b.ladder_of(limit)) else None
-    found = [(budget, replay(budget, minutes_of(budget, rows, prices))) for budget in budgets]
+    replays = [(budget, replay(budget, minutes_of(budget, rows, prices))) for budget in budgets]
     if args.json:
-        print(json.dumps({"since": since, "until": int(now), "budgets": [document(b, w) for b, w in found]}, indent=2))
+        exact = {"since": history.since, "until": int(now)}
+        documents = [document(b, w) for b, w in replays]
+        print(json.dumps({"since": since, "until": int(now), "exact": exact, "budgets": documents}, indent=2))
     else:
-        show(found, since)
+        show(replays, history.since, found)
     return 0
 
 
@@ -92,19 +90,53 @@ def check(budget: Budget) -> None:
             f"budget {budget.key} selects by {strange[0]}, and minutes are kept by workflow, team, feature, run and"
             " namespace: replay it with a selector of these"
         )
+    namespaces = budget.namespace_selector
+    if strange := sorted({*namespaces.labels, *(rule.key for rule in namespaces.rules)} - {NAMESPACE_NAME}):
+        raise UsageError(
+            f"budget {budget.key} selects namespaces by {strange[0]}, and minutes are kept by the namespace's name: replay it"
+            f" with {NAMESPACE_NAME}"
+        )
 
 
-def recorded(ledger: Ledger, since: int, until: int) -> Iterator[Row]:
-    """Usage by the minute, whole, however much there is; raises LedgerError."""
+def recorded(books: Books, since: int, until: int) -> Reading:
+    """Usage by the minute, whole, however much there is, and from when on it is kept; raises what the books raise."""
+    rows: list[Row] = []
     first, step = since // 60 * 60, SLICE  # whole minutes: one that two answers share would count twice
+    kept = first
     while first < until:
         last = min(first + step, until)
-        answer = ledger.get("/v1/usage", by=",".join(BY), since=str(first), until=str(last), limit=str(PAGE))["usage"]
-        if len(answer) >= PAGE and step > 60:
+        answer = books.usage(BY, first, last, only={}, most=PAGE)
+        if len(answer.rows) >= PAGE and step > 60:
             step = max(60, step // 120 * 60)
             continue
-        yield from answer
-        first = last
+        rows += answer.rows
+        # Minutes that are forgotten are so from the oldest on, and an answer begins with the first that is kept.
+        if answer.since > first:
+            kept = min(answer.since, until)
+        first = max(last, kept)
+    return Reading(rows, max(since, kept), until)
+
+
+def older(history: Reading, since: int) -> str:
+    """A sentence where a replay was asked for from before the minutes that are kept; empty where it was not."""
+    if history.since <= since:
+        return ""
+    return (
+        f"minutes of before {tables.moment(history.since)} are no longer kept: the replay begins there and not at"
+        f" {tables.moment(since)}, and windows that had begun before lack what was spent in them"
+    )
+
+
+def beyond(budget: Budget, found: source.Source) -> str:
+    """A sentence where the books that were read hold only a part of what is a budget's; empty where they do not."""
+    if not found.namespace or budget.namespace == found.namespace:
+        return ""
+    if budget.namespace:
+        return f"budget {budget.key} is for namespace {budget.namespace}, and these books are of {found.scope}"
+    return (
+        f"budget {budget.key} is for more than {found.scope}: only what was recorded there is replayed;"
+        " --all-namespaces has the rest"
+    )
 
 
 def minutes_of(budget: Budget, rows: Sequence[Row], prices: PriceBook | None) -> list[Minute]:
@@ -169,10 +201,10 @@ def _line(seen: Replayed) -> dict[str, Any]:
     }
 
 
-def show(found: Sequence[tuple[Budget, WhatIf]], since: float) -> None:
+def show(replays: Sequence[tuple[Budget, WhatIf]], since: float, found: source.Source) -> None:
     """Prints replays for people: a table for each budget, its fullest windows where there are many."""
-    for budget, result in found:
-        title = f"Budget {budget.key}, replayed since {tables.moment(since)}"
+    for budget, result in replays:
+        title = found.titled(f"Budget {budget.key}, replayed since {tables.moment(since)}")
         if not result.windows:
             print(f"{title}: no recorded call is its own")
             continue

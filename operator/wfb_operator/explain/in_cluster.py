@@ -1,11 +1,13 @@
-"""What is asked about in a cluster: read with the user's own rights; spend from the budgets' status."""
+"""What is asked about in a cluster, and the budgets that may be for it: read with the user's own rights."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from wfb_core.budget import Budget
 from wfb_core.document import BudgetErrors, parse_budget
 from wfb_core.selectors import LABEL_PREFIX, SHORT_LABELS
+from wfb_core.windows import window_at
 from wfb_operator.doctor.look import Look
 from wfb_operator.explain.subject import POD, Subject, SubjectError
 
@@ -27,31 +29,45 @@ def subject_in(look: Look, kind: str, name: str, namespace: str, labels: Mapping
             f"pods of {namespace} cannot be read: {why}" if why else f"there is no pod {name} in {namespace}"
         )
     own = pod["metadata"].get("labels") or {}
-    return Subject(kind, name, namespace, {**inherited, **own, **labels}, of_namespace)
+    return Subject(kind, name, namespace, {**inherited, **own, **labels}, of_namespace, pod["metadata"].get("uid", ""))
 
 
-def budgets_in(look: Look, namespace: str) -> tuple[list[Budget], list[dict[str, Any]]]:
-    """The budgets of a namespace and of the cluster, as far as they may be read, and their windows as summary lines."""
-    found, lines = [], []
+def budgets_in(
+    look: Look, namespace: str, told: Sequence[Mapping[str, Any]] = ()
+) -> tuple[list[Budget], list[dict[str, Any]]]:
+    """The budgets of a namespace and of the cluster, as far as they may be read, and their windows as summary lines.
+
+    ``told`` are the lines of the ledger's own summary: what it has is of this moment, the rest is from the budgets' status.
+    """
+    found, lines = [], [dict(line) for line in told]
+    fresh = {line["budget"] for line in told}
     for document in look.budgets(namespace):
         try:
             budget = parse_budget(document)
         except BudgetErrors:
             continue  # its condition Ready says so
         found.append(budget)
-        lines += [_line(budget, window) for window in (document.get("status") or {}).get("windows") or ()]
+        if budget.key not in fresh:
+            lines += [_line(budget, window) for window in (document.get("status") or {}).get("windows") or ()]
     return found, lines
 
 
 def _line(budget: Budget, window: Mapping[str, Any]) -> dict[str, Any]:
+    starts = _unix(window.get("start"))
     return {
         "budget": budget.key,
-        "window": f"{budget.key}|{window['window']}|{window.get('start', '')}",
+        "window": f"{budget.key}|{window['window']}|"
+        if starts is None
+        else window_at(budget.key, window["window"], budget.time_zone, starts).id,
         "kind": window["window"],
         "limit_usd": window["limitUSD"],
         "spent_usd": window["spentUSD"],
         "reserved_usd": window.get("reservedUSD", "0.00"),
         "percent_used": window["percentUsed"],
         "stage": window["stage"],
-        "end": None,
+        "end": _unix(window.get("end")),
     }
+
+
+def _unix(moment: str | None) -> float | None:
+    return None if moment is None else datetime.fromisoformat(moment).timestamp()

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 DECISION, POD, WORKFLOW = "decision", "pod", "workflow"
 
@@ -23,6 +24,14 @@ class Subject:
     labels: Mapping[str, str] = field(default_factory=dict)
     """By their full keys, where they are known."""
     namespace_labels: Mapping[str, str] = field(default_factory=dict)
+    uid: str = ""
+    """A pod's own, by which its decisions are known; a name comes again with another pod."""
+
+    def made(self, decision: Mapping[str, Any]) -> bool:
+        """Whether a decision was about a call of it."""
+        if self.kind == POD:
+            return bool(self.uid) and str(decision["holder"]).startswith(f"{self.uid}/")
+        return bool(decision["workflow"] == self.name)
 
 
 def read_subject(text: str) -> tuple[str, str]:

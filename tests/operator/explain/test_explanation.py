@@ -198,6 +198,16 @@ def test_what_is_asked_about(text, found):
     assert read_subject(text) == found
 
 
+def test_whose_a_decision_is():
+    """A pod's decisions are known by its UID, since the next pod may have its name; a workflow's by its name."""
+    decision = {"holder": "0b2f-77/1", "workflow": "triage"}
+    assert Subject("pod", "triage-0", uid="0b2f-77").made(decision)
+    assert not Subject("pod", "triage-0", uid="0b2f").made(decision)
+    assert not Subject("pod", "triage-0").made(decision)
+    assert Subject("workflow", "triage").made(decision)
+    assert not Subject("workflow", "reports").made(decision)
+
+
 @pytest.mark.parametrize("text", ["", "pod/", "budget/x", "d-0123456789AB"])
 def test_what_cannot_be_asked_about(text):
     """One sentence says what to give."""
