@@ -273,7 +273,8 @@ def test_rights_are_these_and_no_others(helm):
         *(f"{verb} apiregistration.k8s.io/apiservices v1alpha1.spend.aifinops.dev" for verb in ("get", "patch")),
     }
     assert rights(objects, "wfb-spend") == {
-        f"list spend.aifinops.dev/{name}" for name in ("summaries", "usage", "decisions", "stages", "runs")
+        f"list spend.aifinops.dev/{name}"
+        for name in ("summaries", "usage", "decisions", "stages", "runs", "anomalies", "loops")
     }
     assert rights(objects, "wfb-page") == {"get spend.aifinops.dev/page"}
     for name in ("certManager", "existingSecret"):

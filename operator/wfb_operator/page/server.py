@@ -16,7 +16,7 @@ from aiohttp import web
 from wfb_operator.page import files
 
 COOKIE = "wfb-page"
-RESOURCES = ("summaries", "usage", "decisions", "stages", "runs")
+RESOURCES = ("summaries", "usage", "decisions", "stages", "runs", "anomalies", "loops")
 """What the page reads."""
 
 Read = Callable[[str, Mapping[str, str]], tuple[int, Mapping[str, Any]]]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wfb_operator.ledger.store.port import StageChange, StoredDecision, Writes
+from wfb_operator.ledger.store.port import StageChange, StoredDecision, StoredSighting, Writes
 from wfb_operator.ledger.store.sqlite import SqliteStore
 
 T0 = 1_800_000_000.0
@@ -26,6 +26,7 @@ async def store(tmp_path):
             StageChange(f"{key}|Day|x", key, "Day", "Open", "Warn", T0, 7, 10)
             for key in ("team/daily", "team-b/daily", "/all")
         ],
+        sightings=[StoredSighting(n, "w", "run/1", f"{n}/b", "Flag", "LoopFlagged", "", T0, 7, 10, "h") for n in names],
     )
     await found.write(writes)
     yield found
@@ -41,6 +42,7 @@ READ = {
     "decisions": lambda store, ns: store.decisions("", "", 10, namespace=ns),
     "runs": lambda store, ns: store.runs(10, namespace=ns),
     "stages": lambda store, ns: store.stage_changes(10, namespace=ns),
+    "loops": lambda store, ns: store.sightings(10, namespace=ns),
 }
 
 

@@ -7,6 +7,7 @@ import pytest
 from harness.ledger_under_test import DAY, T0, USD, LedgerUnderTest, batch, dispatch, document, usage
 from harness.loop_thread import LoopThread
 from harness.programs import CHROMIUM, program
+from wfb_core import reasons
 from wfb_core.wire import DecisionRecord
 from wfb_operator.page.server import PageServer
 
@@ -50,6 +51,7 @@ class Served:
         self.loop = LoopThread()
         self.ledger = self.loop.run(LedgerUnderTest(str(folder)).start())
         self.problem = None
+        self.lacking = {}
         self.server = PageServer(self._read, "runs of a test")
         self.url = self.loop.run(self.server.start())
         self.loop.run(self._tell())
@@ -57,6 +59,8 @@ class Served:
     def _read(self, resource, query):
         if self.problem:
             return self.problem
+        if resource in self.lacking:
+            return self.lacking[resource], {"message": f"{resource} cannot be read"}
         path = {"summaries": "/v1/summary"}.get(resource, f"/v1/{resource}")
         answer = self.loop.run(self.ledger.ask("GET", f"{path}?{urlencode(query)}"))
         return answer.status, answer.body
@@ -74,6 +78,8 @@ class Served:
             labels = {"aifinops.dev/workflow": name, "aifinops.dev/team": team}
             await ledger.put_identity(name, f"{name}/", labels=labels, run=f"run-{n}")
             await self._spend(name, int(float(usd) * part * USD), n)
+        await self._go_round()
+        await self._spike()
         labels = {"aifinops.dev/workflow": "hostile", "aifinops.dev/team": HOSTILE}
         await ledger.put_identity("hostile", "hostile/", labels=labels)
         told = DecisionRecord("d-hostile", T0, "refusal", "BudgetExhausted", HOSTILE, 402, "openai", HOSTILE)
@@ -98,6 +104,27 @@ class Served:
             2, {window: (nanos, 0, nanos)}, holder=holder, batches=[batch(2, *rows, refused, decisions=decisions)]
         )
         await self.ledger.report(sent, name)
+
+    async def _go_round(self):
+        """A run of research is refused as a loop."""
+        said = "this run has cost $4.10, 12.3 x the median of 48 runs ($0.33)"
+        seen = DecisionRecord(
+            "d-loop", T0, "finding", reasons.LOOP_REFUSED, said, budget="default/research", spent=41, limit=33
+        )
+        await self.ledger.report(dispatch(3, holder="research/1", batches=[batch(3, decisions=[seen])]), "research")
+
+    async def _spike(self):
+        """A workflow that spends a cent in ten minutes for two weeks, and nine in each of the last minutes."""
+        await self.ledger.put_identity("steady", "steady/", labels={"aifinops.dev/workflow": "steady"})
+        now = int(T0 // 60)
+        rows = [usage(minute=m, nanos=USD // 100, calls=60) for m in range(now - 14 * 24 * 60, now, 10)]
+        await self.ledger.report(dispatch(1, holder="steady/1", batches=[batch(1, *rows)]), "steady")
+        self.ledger.service._watching.cancel()  # it would look once a minute, and learn some hours at a time
+        for _ in range(30):
+            await self.ledger.service.anomalies.look()
+        rows = [usage(minute=m, nanos=9 * USD // 100, calls=60, outcome="error") for m in range(now - 12, now)]
+        await self.ledger.report(dispatch(2, holder="steady/1", batches=[batch(2, *rows)]), "steady")
+        await self.ledger.service.anomalies.look()
 
     def stop(self):
         """Ends all of it."""

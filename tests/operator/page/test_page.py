@@ -46,6 +46,31 @@ def test_decisions_and_ladder_are_told(page):
     assert {("default/digest", "Exhausted"), ("default/triage", "Slow"), ("default/research", "Warn")} <= steps
 
 
+def test_what_is_unusual_and_what_goes_round(page):
+    """A workflow that spikes is there with its usual and the cause, and a run that was refused as a loop with its figures."""
+    ((_, workflow, ratio, said),) = cells(page, "anomaly-rows")
+    assert workflow == "steady"
+    assert said.startswith(f"{ratio} times the usual spend: $1.0")
+    assert "failed or were refused" in said
+    ((_, run, of, done, why),) = cells(page, "loop-rows")
+    assert (run, of, done) == ("run-1", "research", "refused")
+    assert "12.3 x the median" in why
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_books_without_loops_and_anomalies_show_the_rest(page, served, status):
+    """An older ledger, or a right that leaves them out, empties their tables alone; what they cannot tell is said."""
+    served.lacking = {"anomalies": status, "loops": status}
+    try:
+        expect(page.locator("#loop-rows")).to_have_text("These books do not tell of loops.")
+        expect(page.locator("#anomaly-rows")).to_have_text("These books do not tell what is usual.")
+        assert page.locator("#problem").is_hidden()
+        assert len(cells(page, "budget-rows")) == 4
+    finally:
+        served.lacking = {}
+    expect(page.locator("#loop-rows")).to_contain_text("12.3 x the median")
+
+
 def test_text_from_outside_stays_text(page):
     """A label that is markup, quotes, lines and direction marks is shown as what it is, and runs nothing."""
     page.get_by_role("combobox", name="Spend by").select_option("team")
@@ -79,13 +104,13 @@ def test_a_screen_reader_and_weak_eyes_can_use_it(page):
 def test_a_keyboard_reaches_everything(page):
     """Tab goes through the skip link, the pause, every choice and every table that scrolls."""
     reached = []
-    for _ in range(10):
+    for _ in range(12):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.className"))
     assert reached[0] == "skip"
     for wanted in ("pause", "dimension", "hours", "kind"):
         assert wanted in reached
-    assert reached.count("wide") == 5
+    assert reached.count("wide") == 7
 
 
 def test_pause_and_go_on(page):

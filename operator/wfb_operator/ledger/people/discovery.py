@@ -15,6 +15,8 @@ RESOURCES = {
     "decisions": "Refusals, estimates and findings",
     "stages": "Changes of stages",
     "runs": "Runs and what they cost",
+    "anomalies": "Workflows whose spend is judged, spikes first",
+    "loops": "Runs that the guard against loops flagged, slowed or refused",
 }
 """What can be read of one namespace or of all: plural, and what it is."""
 

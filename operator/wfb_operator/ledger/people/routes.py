@@ -29,6 +29,8 @@ class PeopleHttp:
             "decisions": readings.decisions,
             "stages": readings.stages,
             "runs": readings.runs,
+            "anomalies": readings.anomalies,
+            "loops": readings.loops,
         }
 
     def application(self) -> web.Application:

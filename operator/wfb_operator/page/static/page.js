@@ -5,6 +5,7 @@ const EVERY_MS = 2000;
 const COLOURS = ["#3b7dd8", "#d9772b", "#2f9e73", "#b0568f", "#8c7a2f", "#5f6ad1", "#c0504d", "#4aa3b5"];
 const OTHER = "#8a94a0";
 const COLOURED = COLOURS.length;
+const LOOP_DONE = { LoopFlagged: "flagged", LoopSlowed: "slowed", LoopRefused: "refused", LoopRecovered: "goes on" };
 const STAGES = ["Open", "Warn", "Slow", "Downgrade", "Exhausted"];
 
 const at = (id) => document.getElementById(id);
@@ -56,7 +57,10 @@ const books = !besideTheBooks ? "api/" : namespace ? `../namespaces/${encodeURIC
 async function read(resource, query = {}) {
   const answer = await fetch(`${books}${resource}?${new URLSearchParams(query)}`, { cache: "no-store" });
   const body = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(body.message || body.error || `${resource}: the books answered ${answer.status}`);
+  if (!answer.ok) {
+    const said = body.message || body.error || `${resource}: the books answered ${answer.status}`;
+    throw Object.assign(new Error(said), { status: answer.status });
+  }
   return body;
 }
 
@@ -193,6 +197,28 @@ function drawDecisions(decisions) {
   "Nothing was refused, estimated or found.");
 }
 
+/** Workflows that spend unusually now; `judged` is null where the books do not tell. */
+function drawAnomalies(judged) {
+  const of = (state) => (judged ?? []).filter((one) => one.state === state);
+  const found = of("Spike").map((one) => row(cell(clock(one.since), "when"), make("th", { scope: "row" }, readable(one.workflow) || "(none)"),
+    cell(one.ratio.toFixed(1), "number"), cell(readable(one.message, 400))));
+  const [usual, unknown] = [of("Normal").length, of("Unknown").length];
+  fill("anomaly-rows", found, judged === null ? "These books do not tell what is usual."
+    : `Nothing is unusual: ${count(usual)} ${usual === 1 ? "workflow is" : "workflows are"} judged, ${count(unknown)} not yet known for three days.`);
+}
+
+function drawLoops(sightings) {
+  fill("loop-rows", (sightings ?? []).map((one) => row(cell(clock(one.at), "when"), make("th", { scope: "row" }, readable(one.unit.replace(/^run\//, ""), 60)),
+    cell(readable(one.workflow, 60)), cell(readable(LOOP_DONE[one.reason] ?? one.reason, 40), "short"), cell(readable(one.message, 400)))),
+  sightings === null ? "These books do not tell of loops." : "No run goes round in circles.");
+}
+
+/** What an older ledger lacks, or a narrower right leaves out, leaves its own table empty and no other. */
+const readIfThere = (resource, query) => read(resource, query).then((body) => body[resource]).catch((error) => {
+  if ([403, 404].includes(error.status)) return null;
+  throw error;
+});
+
 async function look() {
   const dimension = at("dimension").value, hours = Number(at("hours").value), kind = at("kind").value;
   const summary = await read("summaries", { since: 1e12 }); // its usage is not drawn
@@ -201,12 +227,15 @@ async function look() {
     read("usage", { by: dimension, since }), read("usage", { by: `minute,${dimension}`, since }),
     read("usage", { by: "provider", since: now - 900 }), read("runs", { limit: 20 }),
     read("stages", { limit: 20 }), read("decisions", { limit: 50, ...(kind && { kind }) })]);
+  const [anomalies, loops] = await Promise.all([readIfThere("anomalies"), readIfThere("loops", { limit: 20 })]);
   drawFigures(summary, byDimension.usage, recent.usage, hours);
   drawBudgets(summary);
   drawChart(overTime.usage, dimension, now, hours);
   drawUsage(byDimension.usage, dimension);
   drawRuns(runs.runs, now);
   drawStages(stages.stages);
+  drawAnomalies(anomalies);
+  drawLoops(loops);
   drawDecisions(decisions.decisions);
 }
 

@@ -8,7 +8,8 @@ import pytest
 
 from harness.people_ledger import ROOT, PeopleLedger, role
 from wfb_core.grants import Report
-from wfb_core.wire import Batch, Dispatch, UsageRow
+from wfb_core.reasons import LOOP_REFUSED
+from wfb_core.wire import Batch, DecisionRecord, Dispatch, UsageRow
 from wfb_operator.cli.cluster_books import ClusterBooks
 from wfb_operator.cli.state import LedgerError
 
@@ -26,7 +27,8 @@ def books(api_server, tmp_path_factory):
         found.pods(**{ns: {} for ns in SPENT})
         for ns, nanos in SPENT.items():
             row = UsageRow(29_000_000, "openai", "gpt-5", "gpt-5", "ok", False, 1, 0, 10, 0, 0, 5, 0, nanos, nanos)
-            found.report(ns, Dispatch(Report(f"{ns}/1", 1, 1, {}, ()), (Batch(1, (row,)),)))
+            loop = DecisionRecord(f"d-{ns}", 1.0, "finding", LOOP_REFUSED, f"{ns} goes round", budget=f"{ns}/b")
+            found.report(ns, Dispatch(Report(f"{ns}/1", 1, 1, {}, ()), (Batch(1, (row,), (loop,)),)))
         yield found
     finally:
         found.unregister()
@@ -59,11 +61,24 @@ def test_everyone_reads_what_the_clusters_roles_allow(books, asked, expected):
         assert [row["namespace"] for row in found["usage"]] == expected
 
 
+def test_loops_and_anomalies_are_kept_to_the_namespace_too(books):
+    """A namespace's reader sees the loops of its own runs, and what is judged of its own workflows."""
+    found, succeeded = read(books.api, "anna", "/namespaces/billing/loops")
+    assert succeeded, found
+    assert [row["message"] for row in found["loops"]] == ["billing goes round"]
+    everything, _ = read(books.api, "the-cfo", "/loops")
+    assert {row["namespace"] for row in everything["loops"]} == {"billing", "research"}
+    judged, succeeded = read(books.api, "anna", "/namespaces/billing/anomalies")
+    assert (succeeded, judged["kind"]) == (True, "AnomaliesList")
+    assert not read(books.api, "anna", "/namespaces/research/loops")[1]
+    assert not read(books.api, "anna", "/anomalies")[1]
+
+
 def test_the_api_tells_what_it_has(books):
     """``kubectl api-resources`` lists it, with verbs that let nothing be deleted or watched."""
     told = books.api.kubectl("api-resources", "--api-group=spend.aifinops.dev", "-o", "wide", "--no-headers")
     lines = {line.split()[0]: line for line in told.splitlines()}
-    assert sorted(lines) == ["decisions", "page", "runs", "stages", "summaries", "usage"]
+    assert sorted(lines) == ["anomalies", "decisions", "loops", "page", "runs", "stages", "summaries", "usage"]
     assert all("delete" not in line and "watch" not in line for line in lines.values())
 
 
