@@ -4,17 +4,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
 from harness.stack import Bench, RunningSidecar
 from wfb_operator.controller.coverage import Coverage
 from wfb_operator.controller.health import serve
 from wfb_operator.controller.metrics import Metrics
+from wfb_operator.injector.reasons import INJECTED, KEPT_PROXY, Report, Warned
+from wfb_operator.injector.webhook import Webhook
 
 
 def total(found: Mapping[tuple[str, tuple[tuple[str, str], ...]], float], name: str, **labels: str) -> float:
     """The sum of a metric's samples that bear these labels; keys are (name, sorted labels)."""
     return sum(value for (n, having), value in found.items() if n == name and labels.items() <= dict(having).items())
+
+
+async def _serve(application: web.Application) -> str:
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return f"http://127.0.0.1:{runner.addresses[0][1]}"
 
 
 CHAT = "https://api.openai.com/v1/chat/completions"
@@ -47,7 +57,17 @@ class Parts:
         metrics.round_done(1_800_000_000.0)
         metrics.api_failures.labels("status")
         _, controller = self.bench.loop.run(serve(metrics, "127.0.0.1", 0))
-        self.urls = {"ledger": self.bench.ledger_url, "sidecar": self.sidecar.ready["health"], "controller": controller}
+        self.urls |= {"ledger": self.bench.ledger_url, "sidecar": self.sidecar.ready["health"]}
+        self.urls["controller"] = controller
+
+    def serve_injector(self) -> None:
+        """The injector's port, after a pod that was given the sidecar with a warning and one that could not be judged."""
+        webhook = Webhook(None, None, None)  # type: ignore[arg-type]  # nobody asks it to judge here
+        kept = Warned(KEPT_PROXY, "its own proxy stays")
+        with webhook.metrics.seconds.time():
+            webhook.metrics.reviewed(Report(INJECTED, "Injected", warnings=(kept,)))
+        webhook.metrics.failed("NamespaceUnknown")
+        self.urls["injector"] = self.bench.loop.run(_serve(webhook.application()))
 
     def text(self, part: str) -> str:
         """What a part answers Prometheus."""

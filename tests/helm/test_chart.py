@@ -143,7 +143,7 @@ TOGGLES = {
     "podDisruptionBudget.enabled=false": ({("PodDisruptionBudget", "wfb-injector")}, set()),
     "podMonitor.enabled=true": (
         set(),
-        {("PodMonitor", "wfb-ledger"), ("PodMonitor", "wfb-controller"), ("PodMonitor", "wfb-sidecars")},
+        {("PodMonitor", f"wfb-{part}") for part in ("ledger", "controller", "injector", "sidecars")},
     ),
     "alerts.enabled=true": (set(), {("PrometheusRule", "wfb")}),
     "dashboard.enabled=true": (set(), {("ConfigMap", "wfb-dashboard")}),
@@ -344,9 +344,13 @@ def test_the_controller_is_told_whether_budgets_are_enforced(helm, enforcement):
 
 
 def test_what_prometheus_scrapes_is_there_and_verified(helm):
-    """Each port that a PodMonitor names is one of its pods'; the ledger's certificate is checked, its token sent."""
+    """Each port that a PodMonitor names is one of its pods'; certificates are checked, and the ledger alone is sent its token."""
     objects = render(helm, "podMonitor.enabled=true", "metrics.tokenSecret.name=scrape")
-    for name, workload, port in (("ledger", "StatefulSet", "https"), ("controller", "Deployment", "http")):
+    for name, workload, port in (
+        ("ledger", "StatefulSet", "https"),
+        ("controller", "Deployment", "http"),
+        ("injector", "Deployment", "https"),
+    ):
         spec = objects["PodMonitor", f"wfb-{name}"]["spec"]
         template = objects[workload, f"wfb-{name}"]["spec"]["template"]
         assert spec["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
@@ -357,11 +361,15 @@ def test_what_prometheus_scrapes_is_there_and_verified(helm):
     sidecars = objects["PodMonitor", "wfb-sidecars"]["spec"]
     assert (sidecars["namespaceSelector"], sidecars["selector"]) == ({"any": True}, {})
     assert sidecars["podMetricsEndpoints"][0]["port"] == "wfb-health"
-    (ledger,) = objects["PodMonitor", "wfb-ledger"]["spec"]["podMetricsEndpoints"]
-    assert ledger["tlsConfig"] == {
-        "ca": {"secret": {"name": "wfb-ledger-tls", "key": "ca.crt"}},
-        "serverName": "wfb-ledger.wfb-system.svc",
-    }
+    ledger, injector = (
+        objects["PodMonitor", f"wfb-{name}"]["spec"]["podMetricsEndpoints"][0] for name in ("ledger", "injector")
+    )
+    for name, endpoint in (("ledger", ledger), ("injector", injector)):
+        assert endpoint["tlsConfig"] == {
+            "ca": {"secret": {"name": f"wfb-{name}-tls", "key": "ca.crt"}},
+            "serverName": f"wfb-{name}.wfb-system.svc",
+        }
+    assert "authorization" not in injector
     assert ledger["authorization"] == {"credentials": {"name": "scrape", "key": "token"}}
     spec = objects["StatefulSet", "wfb-ledger"]["spec"]["template"]["spec"]
     assert "--metrics-token-file=/etc/wfb/metrics/token" in spec["containers"][0]["args"]

@@ -14,7 +14,7 @@ from harness.prometheus_rules import rules_text
 from harness.until import until
 
 BURNS = "WfbBudgetBurnsTooFast"
-PARTS = {"wfb-ledger", "wfb-controller", "wfb-sidecars"}
+PARTS = {"wfb-ledger", "wfb-controller", "wfb-injector", "wfb-sidecars"}
 LIMIT = "20.00"
 SHAPES = {"runaway": (("TOKENS", "8000"), ("PAUSE", "0.5")), "steady": (("TOKENS", "1"), ("PAUSE", "1"))}
 """A loop, and calls that each cost less than a second of the day's money (20 dollars ÷ 86,400 s = 231 micro-dollars)."""
@@ -60,7 +60,7 @@ def watched(cluster, pods, tmp_path_factory):
 
 
 def test_every_part_of_the_chart_is_scraped(watched, pods):
-    """What the PodMonitors choose by labels and ports is there and answers: ledger, controller, and the sidecars in users' pods."""
+    """What the PodMonitors choose by labels and ports is there and answers: ledger, controller, injector, and the sidecars in users' pods."""
     until(lambda: watched.up().keys() == PARTS and not any(watched.up().values()), "all scraped", 60)
     found = {row["metric"]["pod"] for row in watched.query(f'up{{job="wfb-sidecars",namespace="{pods}"}} == 1')}
     assert found == set(SHAPES)

@@ -98,6 +98,7 @@ def parts(loop_thread, certificates, tmp_path_factory):
         made.unread()
         until(lambda: not sidecar.busy(), "all told")
         made.serve_controller(WORKFLOW)
+        made.serve_injector()
         yield made
     bench.close()
 

@@ -9,7 +9,7 @@ from wfb_operator.controller import metrics as controller
 from wfb_operator.ledger.metrics import MOST
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text()
-PARTS = ("ledger", "sidecar", "controller")
+PARTS = ("ledger", "sidecar", "controller", "injector")
 SILENT = {"wfb_spend_anomaly_ratio"}
 """Metrics that have no sample in so small an installation; their labels are compared elsewhere."""
 
