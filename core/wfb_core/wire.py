@@ -2,7 +2,8 @@
 
 A ``Dispatch`` goes up, a ``Response`` comes down. Money is whole nano-USD, times are Unix seconds, and nothing infinite
 is ever written. Unknown fields are left unread, so that either side may be the newer one. Everything malformed raises
-ValueError with the field's place, because one bad number in a group of reports must not spoil the others' transaction.
+ValueError with the field's place, because one bad number in a group of reports must not spoil the others' transaction;
+a decision record alone is dropped where it is malformed: it explains money and is none.
 """
 
 import json
@@ -102,6 +103,8 @@ class Batch:
     """1, 2, … per holder."""
     rows: tuple[UsageRow, ...] = ()
     decisions: tuple[DecisionRecord, ...] = ()
+    dropped: tuple[str, ...] = ()
+    """Why decisions that came with it were left out: which field, and what is wrong there. Never on the wire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,15 +309,32 @@ def _need(need: "_Fields") -> Need:
         expected=need.whole("expected", most=MONEY_MOST),
         windows=tuple(_sound(w, ID_LONGEST, need.place("windows", i)) for i, w in enumerate(windows)),
         waited=need.moment("waited", least=0.0),
+        patience=need.moment("patience", least=0.0) if "patience" in need.value else math.inf,
     )
 
 
 def _batch(batch: "_Fields") -> Batch:
+    decisions, dropped = _decisions(batch)
     return Batch(
         number=batch.whole("number", least=1),
         rows=tuple(_usage_row(section) for section in batch.sections("rows")),
-        decisions=tuple(_decision(section) for section in batch.sections("decisions")),
+        decisions=decisions,
+        dropped=dropped,
     )
+
+
+def _decisions(batch: "_Fields") -> tuple[tuple[DecisionRecord, ...], tuple[str, ...]]:
+    """The records that can be read, and what is wrong with the others.
+
+    A sidecar repeats a batch until it is applied: refused for one record, it could never report its spend again.
+    """
+    read, dropped = [], []
+    for index, value in enumerate(batch.listed("decisions")):
+        try:
+            read.append(_decision(_Fields(value, batch.place("decisions", index))))
+        except ValueError as error:
+            dropped.append(str(error))
+    return tuple(read), tuple(dropped)
 
 
 def _usage_row(row: "_Fields") -> UsageRow:

@@ -30,7 +30,8 @@ signed = st.integers(-(2**63), 2**63)
 seconds = st.floats(0, 1e12)
 
 claims = st.builds(Claim, *[claimed] * 5)
-needs = st.builds(Need, money, money, money, st.lists(text, max_size=3).map(tuple), seconds)
+patience = seconds | st.just(math.inf)
+needs = st.builds(Need, money, money, money, st.lists(text, max_size=3).map(tuple), seconds, patience)
 reports = st.builds(
     Report, name, count, st.integers(1, 2**40), st.dictionaries(text, claims, max_size=3), st.lists(needs).map(tuple)
 )
@@ -119,6 +120,10 @@ MALFORMED = {
         ("1", "finite number"),
         (10**400, "finite"),
     ],
+    ("report", "needs", 0, "patience"): [
+        (-1, "report.needs[0].patience: -1"),
+        (None, "report.needs[0].patience: None is not a finite number"),
+    ],
     ("report", "needs", 0, "windows"): [("ab", "is not a list"), ([1], "report.needs[0].windows[0]: 1 is not text")],
     ("batches", 0, "number"): [(0, "batches[0].number: 0")],
     ("batches", 0, "rows", 0, "minute"): [(-1, "batches[0].rows[0].minute: -1"), (2**50, "minute")],
@@ -126,8 +131,7 @@ MALFORMED = {
     ("batches", 0, "rows", 0, "estimated"): [(1, "neither true nor false")],
     ("batches", 0, "rows", 0, "nanos"): [(2**50 + 1, "batches[0].rows[0].nanos")],
     ("batches", 0, "rows", 0, "model"): [("m" * 257, "257 characters")],
-    ("batches", 0, "decisions", 0, "kind"): [("news", "none of refusal, estimate, finding")],
-    ("batches", 0, "decisions", 0, "at"): [(None, "batches[0].decisions[0].at: None")],
+    ("batches", 0, "decisions"): [({}, "batches[0].decisions: {} is not a list")],
     ("windows_scope",): [(-1, "windows_scope: -1"), (DELETE, "windows_scope is missing")],
 }
 
@@ -156,6 +160,29 @@ def test_a_malformed_field_is_named(path, value, words):
     with pytest.raises(ValueError) as wrong:
         decode_dispatch(mended(encode_dispatch(DISPATCH), path, value))
     assert words in str(wrong.value)
+
+
+UNREADABLE_DECISIONS = [
+    (("kind",), "news", "batches[0].decisions[0].kind: 'news' is none of refusal, estimate, finding"),
+    (("at",), None, "batches[0].decisions[0].at: None"),
+    (("id",), DELETE, "batches[0].decisions[0].id is missing"),
+    (("message",), "m" * 2001, "batches[0].decisions[0].message: "),
+    (("details",), "\ud800", "half a character"),
+    ((), [], "batches[0].decisions[0]: [] is not an object"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "words"), UNREADABLE_DECISIONS, ids=lambda v: str(v)[:40])
+def test_a_decision_that_cannot_be_read_is_dropped_alone(field, value, words):
+    """Its neighbours, the usage rows and the claims of the same report are read, and why it is missing is said."""
+    kept = DecisionRecord("d-2", 2.0, "finding", "LoopFlagged")
+    sent = replace(DISPATCH, batches=(replace(DISPATCH.batches[0], decisions=(*DISPATCH.batches[0].decisions, kept)),))
+    got = decode_dispatch(mended(encode_dispatch(sent), ("batches", 0, "decisions", 0, *field), value))
+    (why,) = got.batches[0].dropped
+    assert words in why
+    assert replace(got, batches=(replace(got.batches[0], dropped=()),)) == replace(
+        DISPATCH, batches=(replace(DISPATCH.batches[0], decisions=(kept,)),)
+    )
 
 
 ANSWERS_MALFORMED = {

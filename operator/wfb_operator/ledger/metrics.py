@@ -63,6 +63,11 @@ class Metrics:
         self.refused_windows = Counter(
             "wfb_ledger_windows_refused", "Windows that a report named and may not.", ["reason"], registry=registry
         )
+        self.dropped_decisions = Counter(
+            "wfb_ledger_decisions_dropped",
+            "Records of decisions that could not be read; the rest of their reports was taken.",
+            registry=registry,
+        )
         self.holds = Counter(
             "wfb_holds_answered", "Answers to calls that asked for money, by answer.", ["answer"], registry=registry
         )
@@ -103,6 +108,7 @@ class Metrics:
             self.flagged.inc()
         for budget, stage in taken.sightings:
             self.loops.labels(budget, stage).inc()
+        self.dropped_decisions.inc(len(taken.dropped))
         for reason in taken.refused:
             self.refused_windows.labels(reason).inc()
         if taken.reply is not None:

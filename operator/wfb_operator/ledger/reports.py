@@ -23,6 +23,8 @@ class Taken:
     """Why windows were left out; for metrics."""
     sightings: tuple[tuple[str, str], ...] = ()
     """(budget, stage) of loops that were not told of before; for metrics."""
+    dropped: tuple[str, ...] = ()
+    """Why decisions of batches applied now were left out; for metrics and the log."""
 
 
 def wanted_by(memory: Memory, identity: Identity, report: Report, now: float, wanted: Wanted) -> None:
@@ -49,8 +51,10 @@ def take_report(memory: Memory, identity: Identity, dispatch: Dispatch, now: flo
     flagged_before = who.flagged if who else 0
     reply = memory.grants.report(now, asked)
     flagged = memory.grants.holders[report.holder].flagged > flagged_before
+    before = memory.applied.get(report.holder, 0)
+    dropped = tuple(why for batch in dispatch.batches if batch.number > before for why in batch.dropped)
     applied, sightings = _take_batches(memory, identity, report.holder, dispatch.batches, now, writes)
-    return Taken(reply, applied, flagged, tuple(refused.values()), tuple(sightings))
+    return Taken(reply, applied, flagged, tuple(refused.values()), tuple(sightings), dropped)
 
 
 def _named(report: Report) -> set[str]:

@@ -157,6 +157,8 @@ class LedgerService:
 
         taken, scope, now, loops = await self._change(apply, wants)
         self.metrics.taken(taken)
+        for why in taken.dropped:
+            log.warning("a decision of %s is not kept: %s", dispatch.report.holder, why)
         return Response(taken.reply, taken.applied, scope, max(now, self.clock.now()), loops)
 
     async def put_budgets(self, budgets: Budgets) -> int:

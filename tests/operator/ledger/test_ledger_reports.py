@@ -132,6 +132,17 @@ async def test_an_implausible_report_is_refused_whole_and_counted(ledger):
     assert b"wfb_ledger_flagged_total 1.0" in await ledger.get("/metrics", token="")
 
 
+async def test_a_decision_that_cannot_be_read_costs_its_report_nothing(ledger):
+    """Spend and the other decisions of the batch are booked once, the batch is confirmed, and one record is counted."""
+    decisions = [DecisionRecord(f"d-{n}", T0, kind, "BudgetExhausted") for n, kind in enumerate(("rumour", "refusal"))]
+    sent = dispatch(1, {DAY: (0, 0, 0)}, batches=[batch(1, usage(nanos=USD), decisions=tuple(decisions))])
+    for _ in range(2):
+        assert (await ledger.report(sent)).applied == 1
+    assert await total_usage(ledger) == (1, "1.00")
+    assert [d["id"] for d in (await ledger.get("/v1/decisions"))["decisions"]] == ["d-1"]
+    assert b"wfb_ledger_decisions_dropped_total 1.0" in await ledger.get("/metrics", token="")
+
+
 WINDOWS = {
     "of another workflow's budget": ("default/other|Day|2027-01-15T00:00:00+00:00", "labels do not match"),
     "of no budget": ("default/nobody|Day|2027-01-15T00:00:00+00:00", "no such budget"),
