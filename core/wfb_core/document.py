@@ -5,7 +5,7 @@ document with any mistake makes no budget: every mistake is reported at once, ea
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from zoneinfo import available_timezones
@@ -63,7 +63,7 @@ from wfb_core.money import parse_usd
 from wfb_core.selectors import label_key, label_value, literal_key, namespace_name, object_name
 from wfb_core.windows import zone_of
 
-__all__ = ["ALL", "API_VERSION", "KINDS", "NOT_YET", "BudgetErrors", "FieldError", "NotYet", "parse_budget"]
+__all__ = ["API_VERSION", "KINDS", "BudgetErrors", "FieldError", "parse_budget"]
 
 API_VERSION = "aifinops.dev/v1alpha1"
 NAMESPACED, CLUSTER = "WorkflowBudget", "ClusterWorkflowBudget"
@@ -80,19 +80,6 @@ LONGEST_KEY = 317
 LONGEST_ADDRESS = 2048
 LONGEST_SECRET_KEY = 253
 
-
-@dataclass(frozen=True, slots=True)
-class NotYet:
-    """Something that the kind's schema knows and nothing acts on yet: its name, and what to do without it."""
-
-    what: str
-    instead: str
-
-
-NOT_YET: dict[str, NotYet] = {}
-"""What is refused rather than silently ignored, by feature: nothing at present."""
-
-ALL = frozenset(NOT_YET)
 
 # Kubernetes, ObjectMeta v1: what the API server keeps there changes no budget.
 _OBJECT_META = (
@@ -119,14 +106,14 @@ _LOOP_WORDS = {"Warn": FLAG, "None": OFF}
 _LOOP_ACTIONS = 'choose Flag, Slow, Refuse or "Off"'
 
 
-def parse_budget(document: object, available: Collection[str] = ()) -> Budget:
+def parse_budget(document: object) -> Budget:
     """The budget that a document of kind WorkflowBudget or ClusterWorkflowBudget states.
 
-    ``available`` names rows of ``NOT_YET`` to accept all the same. A cluster's budget has the namespace ``""``; a
-    namespaced one without a namespace gets ``default``. Raises BudgetErrors with every mistake of the document.
+    A cluster's budget has the namespace ``""``; a namespaced one without a namespace gets ``default``. Raises
+    BudgetErrors with every mistake of the document.
     """
     errors: list[FieldError] = []
-    budget = _Reading(errors, frozenset(available)).budget(document)
+    budget = _Reading(errors).budget(document)
     if errors or budget is None:
         raise BudgetErrors(errors)
     return budget
@@ -137,13 +124,6 @@ class _Reading:
     """One pass over one document."""
 
     errors: list[FieldError]
-    available: frozenset[str]
-
-    def not_yet(self, feature: str, section: Section, *below: str | int) -> None:
-        """Report a field that nothing acts on yet."""
-        row = NOT_YET.get(feature)
-        if row is not None and feature not in self.available:
-            section.refuse(f"{row.what} is not available in this version; remove it ({row.instead})", *below)
 
     def budget(self, document: object) -> Budget | None:
         """The whole document; None where what it is for cannot be told."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wfb_core.budget import DOWNGRADE, SLOW, WARN, Budget, LabelRule, Limit, Loops, Notify, Rung, Selector, Unpriced
-from wfb_core.document import ALL, BudgetErrors, FieldError, parse_budget
+from wfb_core.document import BudgetErrors, FieldError, parse_budget
 from wfb_core.fields import dotted
 from wfb_core.selectors import label_key, label_value, model_allowed
 
@@ -36,10 +36,10 @@ def document(**changes):
     return changed
 
 
-def mistakes(doc, available=()):
+def mistakes(doc):
     """The mistakes of a document: place to message."""
     with pytest.raises(BudgetErrors) as caught:
-        parse_budget(doc, available)
+        parse_budget(doc)
     found = {dotted(error.path): error.message for error in caught.value.errors}
     assert len(found) == len(caught.value.errors), "a mistake is told once"
     return found
@@ -110,7 +110,7 @@ FULL = document(
 
 
 def test_a_full_document():
-    """Every field that a budget has reaches it, with what is not available yet made available."""
+    """Every field that a budget has reaches it."""
     ladder = (
         Rung(70, WARN),
         Rung(85, SLOW),
@@ -144,7 +144,7 @@ def test_a_full_document():
         suspend=True,
         match_rules=(LabelRule("aifinops.dev/team", "In", ("billing", "ops")),),
     )
-    budget = parse_budget(FULL, ALL)
+    budget = parse_budget(FULL)
     assert budget == expected
     untouched = [f.name for f in fields(Budget) if getattr(budget, f.name) == getattr(parse_budget(MINIMAL), f.name)]
     assert untouched == ["namespace", "name", "match_labels", "models_denied", "namespace_selector"]
@@ -154,7 +154,7 @@ def test_a_full_document():
 
 def test_json_makes_no_difference():
     """A document means the same after its way between processes."""
-    assert parse_budget(json.loads(json.dumps(FULL)), ALL) == parse_budget(FULL, ALL)
+    assert parse_budget(json.loads(json.dumps(FULL))) == parse_budget(FULL)
 
 
 def test_a_cluster_budget():
@@ -498,7 +498,7 @@ DOWNGRADES = [
 @pytest.mark.parametrize(("step", "place", "message"), DOWNGRADES)
 def test_mistakes_of_a_downgrade(step, place, message):
     """Downgrade needs its models, whole and unambiguous, and no other action takes them."""
-    found = mistakes(document(ladder=[{"atPercent": 95, "action": "Downgrade"} | step]), ALL)
+    found = mistakes(document(ladder=[{"atPercent": 95, "action": "Downgrade"} | step]))
     assert list(found) == [f"spec.ladder[0].{place}"]
     assert message in next(iter(found.values()))
 
@@ -550,9 +550,9 @@ def test_downgrades_may_follow_one_another(pairs):
 
 def test_throttle_needs_its_trickle():
     """Throttle without a rate, or with none of it, would be Refuse in disguise."""
-    assert "is missing" in mistakes(document(onExhausted={"action": "Throttle"}), ALL)["spec.onExhausted.usdPerHour"]
+    assert "is missing" in mistakes(document(onExhausted={"action": "Throttle"}))["spec.onExhausted.usdPerHour"]
     nothing = document(onExhausted={"action": "Throttle", "usdPerHour": "0.00"})
-    assert "'0.00' is nothing" in mistakes(nothing, ALL)["spec.onExhausted.usdPerHour"]
+    assert "'0.00' is nothing" in mistakes(nothing)["spec.onExhausted.usdPerHour"]
 
 
 def test_exhausted_may_allow():
@@ -653,13 +653,13 @@ JSON = st.recursive(
 FIELDS = sorted({*FULL["spec"], "namespaceSelector", "nonsense"})
 
 
-@given(st.dictionaries(st.sampled_from(FIELDS), JSON), st.sampled_from([(), ALL]))
-def test_no_document_breaks_the_reader(changes, available):
+@given(st.dictionaries(st.sampled_from(FIELDS), JSON))
+def test_no_document_breaks_the_reader(changes):
     """Whatever stands in a field, the answer is a budget or errors that name places and print on one line each."""
     lines: list[str] = []
     count = 0
     try:
-        parse_budget(document(**changes), available)
+        parse_budget(document(**changes))
     except BudgetErrors as error:
         lines, count = str(error).splitlines(), len(error.errors)
     assert len(lines) == count

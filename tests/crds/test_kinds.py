@@ -3,7 +3,7 @@
 import pytest
 from harness.budget_documents import GONE, budget, cluster_budget
 
-from wfb_core.document import NOT_YET, BudgetErrors, parse_budget
+from wfb_core.document import BudgetErrors, parse_budget
 
 PAIR = {"from": "claude-opus-*", "to": "claude-haiku-4-5"}
 SLOW = {"atPercent": 85, "action": "Slow"}
@@ -23,69 +23,64 @@ def rule(**change):
     return {"selector": {"matchExpressions": [{k: v for k, v in found.items() if v is not GONE}]}}
 
 
-ACCEPTED = [  # fields of the spec, the rows of NOT_YET for which the core refuses it
-    ({}, []),
-    ({"selector": {"matchLabels": {"team": "a", "app.kubernetes.io/name": "", "x": "y" * 63}}}, []),
-    (rule(), []),
-    (rule(operator="NotIn"), []),
-    (rule(operator="Exists", values=GONE), []),
-    (rule(operator="DoesNotExist", values=[]), []),
-    (rule(key="aifinops.dev/team"), []),
-    ({"timeZone": "Europe/Berlin"}, []),
-    ({"timeZone": "America/Argentina/Buenos_Aires"}, []),
-    ({"timeZone": "Etc/GMT+5"}, []),
-    (limits(usd="0"), []),
-    (limits(usd="0.000000001"), []),
-    (limits(usd="1152921504"), []),
-    ({"limits": [{"window": w, "usd": "1"} for w in ("Hour", "Day", "Week", "Month", "Quarter", "Year", "Run", "Total")]}, []),
-    ({"limits": [RUN | {"maxAge": "1h30m"}]}, []),
-    ({"limits": [RUN | {"maxAge": "90s"}]}, []),
-    ({"limits": [RUN | {"ladder": []}], "ladder": [SLOW]}, []),
-    ({"limits": [RUN | {"ladder": [{"atPercent": 1, "action": "Warn"}]}]}, []),
-    ({"limits": [RUN | {"ladder": [SLOW | {"usdPerHour": "2"}]}]}, []),
-    ({"limits": [RUN], "ladder": [SLOW | {"usdPerHour": "2"}]}, []),
-    ({"limits": [RUN], "ladder": [{"atPercent": 99, "action": "Warn"}]}, []),
-    ({"ladder": []}, []),
-    ({"ladder": [{"atPercent": 70, "action": "Warn"}, SLOW]}, []),
-    (step(action="Downgrade", models=[PAIR]), []),
-    (step(action="Downgrade", models=[PAIR], midConversation=True), []),
-    (step(action="Downgrade", models=[{"from": "a", "to": "b"}, {"from": "b", "to": "c"}]), []),
-    (step(notify=[{"url": "https://example.org/hook"}]), []),
-    (step(notify=[{"secretRef": {"name": "chat"}}]), []),
-    (step(notify=[{"url": "https://example.org/hook", "secretRef": {"name": "chat", "signingKey": "k"}}]), []),
-    ({"onExhausted": {"action": "Allow"}}, []),
-    ({"onExhausted": {"action": "Throttle", "usdPerHour": "1.00"}}, []),
-    ({"enforcement": "Report", "failurePolicy": "Ignore", "outputBound": "Strict"}, []),
-    ({"outputBound": "Adaptive"}, []),
-    ({"unpricedModels": {"action": "Allow"}}, []),
-    ({"unpricedModels": {"action": "PriceAs", "usdPerMillionInput": "5", "usdPerMillionOutput": "25"}}, []),
-    ({"models": {"allowed": ["gpt-*", "claude-*"], "denied": []}}, []),
-    ({"models": {}}, []),
-    ({"models": {"hostedTools": "Refuse"}}, []),
-    ({"loops": {"action": "None"}}, []),
-    ({"loops": {"action": "Off", "costMultiple": 10}}, []),
-    ({"loops": {"action": "Slow", "costMultiple": 10}}, []),
-    ({"loops": {"action": "Warn", "minimumRuns": 5, "cooldown": "90s", "usualRunUSD": "0.40"}}, []),
-    ({"loops": {"action": "Refuse", "cooldown": "24h", "exceptWorkflows": ["nightly-batch"]}}, []),
-    ({"waitSeconds": 0, "maxDelaySeconds": 0.5}, []),
-    ({"waitSeconds": 600, "maxDelaySeconds": 600}, []),
-    ({"onDisconnect": "Close", "refusalStatus": 429, "suspend": True}, []),
+ACCEPTED = [  # fields of the spec
+    {},
+    {"selector": {"matchLabels": {"team": "a", "app.kubernetes.io/name": "", "x": "y" * 63}}},
+    rule(),
+    rule(operator="NotIn"),
+    rule(operator="Exists", values=GONE),
+    rule(operator="DoesNotExist", values=[]),
+    rule(key="aifinops.dev/team"),
+    {"timeZone": "Europe/Berlin"},
+    {"timeZone": "America/Argentina/Buenos_Aires"},
+    {"timeZone": "Etc/GMT+5"},
+    limits(usd="0"),
+    limits(usd="0.000000001"),
+    limits(usd="1152921504"),
+    {"limits": [{"window": w, "usd": "1"} for w in ("Hour", "Day", "Week", "Month", "Quarter", "Year", "Run", "Total")]},
+    {"limits": [RUN | {"maxAge": "1h30m"}]},
+    {"limits": [RUN | {"maxAge": "90s"}]},
+    {"limits": [RUN | {"ladder": []}], "ladder": [SLOW]},
+    {"limits": [RUN | {"ladder": [{"atPercent": 1, "action": "Warn"}]}]},
+    {"limits": [RUN | {"ladder": [SLOW | {"usdPerHour": "2"}]}]},
+    {"limits": [RUN], "ladder": [SLOW | {"usdPerHour": "2"}]},
+    {"limits": [RUN], "ladder": [{"atPercent": 99, "action": "Warn"}]},
+    {"ladder": []},
+    {"ladder": [{"atPercent": 70, "action": "Warn"}, SLOW]},
+    step(action="Downgrade", models=[PAIR]),
+    step(action="Downgrade", models=[PAIR], midConversation=True),
+    step(action="Downgrade", models=[{"from": "a", "to": "b"}, {"from": "b", "to": "c"}]),
+    step(notify=[{"url": "https://example.org/hook"}]),
+    step(notify=[{"secretRef": {"name": "chat"}}]),
+    step(notify=[{"url": "https://example.org/hook", "secretRef": {"name": "chat", "signingKey": "k"}}]),
+    {"onExhausted": {"action": "Allow"}},
+    {"onExhausted": {"action": "Throttle", "usdPerHour": "1.00"}},
+    {"enforcement": "Report", "failurePolicy": "Ignore", "outputBound": "Strict"},
+    {"outputBound": "Adaptive"},
+    {"unpricedModels": {"action": "Allow"}},
+    {"unpricedModels": {"action": "PriceAs", "usdPerMillionInput": "5", "usdPerMillionOutput": "25"}},
+    {"models": {"allowed": ["gpt-*", "claude-*"], "denied": []}},
+    {"models": {}},
+    {"models": {"hostedTools": "Refuse"}},
+    {"loops": {"action": "None"}},
+    {"loops": {"action": "Off", "costMultiple": 10}},
+    {"loops": {"action": "Slow", "costMultiple": 10}},
+    {"loops": {"action": "Warn", "minimumRuns": 5, "cooldown": "90s", "usualRunUSD": "0.40"}},
+    {"loops": {"action": "Refuse", "cooldown": "24h", "exceptWorkflows": ["nightly-batch"]}},
+    {"waitSeconds": 0, "maxDelaySeconds": 0.5},
+    {"waitSeconds": 600, "maxDelaySeconds": 600},
+    {"onDisconnect": "Close", "refusalStatus": 429, "suspend": True},
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("of", [budget, cluster_budget])
-@pytest.mark.parametrize(("spec", "waits"), ACCEPTED)
-def test_what_is_right_is_taken(kinds, of, spec, waits):
-    """The API server takes it, and the core reads what is stored as what was written, or names what is not yet there."""
+@pytest.mark.parametrize("spec", ACCEPTED)
+def test_what_is_right_is_taken(kinds, of, spec):
+    """The API server takes it, and the core reads what is stored as what was written."""
     document = of(**spec)
     answer = kinds.ask(document)
     assert answer.accepted, answer.body["message"]
-    assert parse_budget(answer.body, waits) == parse_budget(document, waits)
-    if waits:
-        with pytest.raises(BudgetErrors) as refused:
-            parse_budget(answer.body)
-        assert len(refused.value.errors) == len(waits)
-        assert all(NOT_YET[row].what in str(refused.value) for row in waits)
+    assert parse_budget(answer.body) == parse_budget(document)
 
 
 KEY = "is not a label's key"
@@ -230,7 +225,7 @@ def test_what_is_wrong_is_refused(kinds, of, spec, field, message):
     assert any(at == field and message in said for at, said in answer.causes), answer.causes
     if message != "at most 1152921504 dollars":  # what the ledger can count is no concern of the core
         with pytest.raises(BudgetErrors):
-            parse_budget(of(**spec), NOT_YET)
+            parse_budget(of(**spec))
 
 
 def test_a_cluster_budget_may_be_for_all(kinds):
@@ -314,4 +309,4 @@ def test_the_biggest_budget_is_taken(kinds):
     )
     answer = kinds.ask(document)
     assert answer.accepted, answer.body["message"]
-    assert parse_budget(answer.body, NOT_YET) == parse_budget(document, NOT_YET)
+    assert parse_budget(answer.body) == parse_budget(document)

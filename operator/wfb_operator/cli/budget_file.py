@@ -57,16 +57,15 @@ class BudgetFileError(ValueError):
         super().__init__("\n".join(lines))
 
 
-def load(path: str, available: Collection[str] = ()) -> list[LoadedBudget]:
+def load(path: str) -> list[LoadedBudget]:
     """The budgets of a YAML file, in its order: one document each, or several, or lists of kind List.
 
-    ``available`` is handed to ``parse_budget``. Raises BudgetFileError with every mistake, sorted by line; a file that
-    cannot be read at all is one too.
+    Raises BudgetFileError with every mistake, sorted by line; a file that cannot be read at all is one too.
     """
     reading = _File(path)
     source = _read(path)
     for place in reading.budgets(reading.documents(source)):
-        reading.budget(place, available)
+        reading.budget(place)
     if not reading.problems and not reading.loaded:
         reading.report(0, 0, f"holds no budget: write a document of kind {' or '.join(KINDS)}")
     if reading.problems:
@@ -222,7 +221,7 @@ class _File:
             for index, item in enumerate(items):
                 yield replace(place, value=item, path=("items", index))
 
-    def budget(self, place: _Place, available: Collection[str]) -> None:
+    def budget(self, place: _Place) -> None:
         """One budget: parsed and kept, or its mistakes noted."""
         line, column = place.mark(())
         document = place.value
@@ -239,7 +238,7 @@ class _File:
             self.report(*place.mark(("kind",)), message, (*place.path, "kind"))
             return
         try:
-            budget = parse_budget(document, available)
+            budget = parse_budget(document)
         except BudgetErrors as errors:
             for error in errors.errors:
                 whole = place.path + error.path

@@ -21,7 +21,6 @@ REASONS = {
     "InForce": "The ledger holds calls to this budget.",
     "StepsUseless": "The ledger holds calls to this budget; no call can follow some steps of its ladder.",
     "InvalidSpec": "The budget has a mistake; what was in force before it stays in force.",
-    "NotYetAvailable": "The budget asks for something that this version does not do; what was in force stays in force.",
     "LedgerAway": "The ledger does not answer; sidecars go on from money that was granted.",
     "LedgerRefused": "The ledger did not take the budget.",
     "Enforced": "Calls beyond the budget are refused.",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wfb_core.budget import IGNORE, REPORT
-from wfb_core.document import NOT_YET, BudgetErrors, parse_budget
+from wfb_core.document import BudgetErrors, parse_budget
 from wfb_operator.controller.conditions import FALSE, READY, Condition
 from wfb_operator.controller.status import Standing
 
@@ -62,7 +62,6 @@ def stated(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _mistake(wrong: BudgetErrors, *, kept: bool) -> Condition:
     texts = [str(error) for error in wrong.errors]
-    later = all(any(row.what in error.message for row in NOT_YET.values()) for error in wrong.errors)
     what = "; ".join(texts[:3]) + (f"; and {len(texts) - 3} more" if len(texts) > 3 else "")
     held = "what was in force before stays in force" if kept else "nothing is held to this budget"
-    return Condition(READY, FALSE, "NotYetAvailable" if later else "InvalidSpec", f"{what} ({held}).")
+    return Condition(READY, FALSE, "InvalidSpec", f"{what} ({held}).")
