@@ -12,6 +12,7 @@ from wfb_core.budget import DOWNGRADE, REPORT, Budget, Limit, Rung
 from wfb_core.call import CallFacts
 from wfb_core.conversation import goes_on, holds_thinking
 from wfb_core.dialects.request import Document
+from wfb_core.model_names import same_form
 from wfb_core.money import format_usd
 from wfb_core.price import ModelPrice
 from wfb_core.selectors import matches_model, model_allowed
@@ -163,16 +164,9 @@ def _fits(ask: Ask) -> str | None:
 
 
 def _family(ask: Ask) -> str | None:
-    if not ask.facts.dialect.startswith("bedrock-") or _maker(ask.facts.model) == _maker(ask.wanted.model):
+    if same_form(ask.facts.dialect, ask.facts.model, ask.wanted.model):
         return None
     return f"{ask.wanted.model!r} is another maker's, whose requests have another form"
-
-
-def _maker(model: str) -> str:
-    """Who made a model on Bedrock: ``us.anthropic.claude-…`` and ARNs name it before the last dot of the head."""
-    name = model.rpartition("/")[2]
-    parts = name.split(".")
-    return parts[1] if len(parts) > 2 and len(parts[0]) <= 6 else parts[0]
 
 
 OBSTACLES: tuple[Obstacle, ...] = (_fixed, _running, _features, _priced, _allowed, _fits, _family)

@@ -72,3 +72,22 @@ def _dash(found: re.Match[str]) -> str:
     except ValueError:
         return found.group(0)
     return f"-{year:04d}-{month:02d}-{day:02d}"
+
+
+def same_form(dialect: str, model: str, other: str) -> bool:
+    """Whether a request of a dialect for a model may be asked of another model of the provider at all.
+
+    Bedrock's requests have each maker's own form; Google sells Gemini and Claude, each in the form of its maker.
+    """
+    if dialect.startswith("bedrock-"):
+        return _maker(model) == _maker(other)
+    if dialect.startswith(("gemini-", "anthropic-")):
+        return ("claude" in model) == ("claude" in other)
+    return True
+
+
+def _maker(model: str) -> str:
+    """Who made a model on Bedrock: ``us.anthropic.claude-…`` and ARNs name it before the last dot of the head."""
+    name = model.rpartition("/")[2]
+    parts = name.split(".")
+    return parts[1] if len(parts) > 2 and len(parts[0]) <= 6 else parts[0]

@@ -8,11 +8,14 @@ from typing import Any
 
 from wfb_core import bounds, reasons
 from wfb_core.budget import ADAPTIVE, IGNORE, REPORT, STRICT, Budget
+from wfb_core.call import CallFacts
 from wfb_core.decide import Refusal
 from wfb_core.expectation import Expectations
 from wfb_core.grants import BUSY, EXHAUSTED, GRANTED, PACED, STUCK, THROTTLED, TIMED_OUT
+from wfb_core.model_names import same_form
 from wfb_core.money import format_usd
 from wfb_core.price import ModelPrice
+from wfb_core.selectors import model_allowed
 from wfb_sidecar.books import Books
 from wfb_sidecar.call import Call
 from wfb_sidecar.clock import LedgerClock
@@ -222,18 +225,22 @@ class Holding:
             spent,
             tightest.end if tightest.end != float("inf") else None,
             retry_after,
-            self._suggest(call, left),
+            self._suggest(call, windows, left),
         )
 
-    def _suggest(self, call: Call, left: int) -> str | None:
-        """A cheaper model of the same provider that the money left would still pay."""
-        prices = self._terms.prices
+    def _suggest(self, call: Call, windows: tuple[OpenWindow, ...], left: int) -> str | None:
+        """A cheaper model of the same provider that would be let through, and that the money left would still pay."""
+        prices, facts = self._terms.prices, call.facts
         if prices is None:
             return None
-        for model in prices.cheaper(call.provider, call.facts.model, call.at):
+        for model in prices.cheaper(call.provider, facts.model, call.at):
+            if not same_form(facts.dialect, facts.model, model):
+                continue
+            if not all(model_allowed(w.budget, model) for w in windows):
+                continue
             price = prices.find(call.provider, model, call.at)
-            floor = bounds.minimum(call.facts, price) if price else None
-            if floor is not None and floor <= left:
+            least = None if price is None else _least(facts, price)
+            if least is not None and least <= left:
                 return model
         return None
 
@@ -246,6 +253,14 @@ def _unbounded(budget: Budget, call: Call) -> Refusal:
         budget.refusal_status,
         budget=budget.key,
     )
+
+
+def _least(facts: CallFacts, price: ModelPrice) -> int | None:
+    """The least that a call needs at a price: all of it where a signature forbids to lower its cap."""
+    if not facts.signed:
+        return bounds.minimum(facts, price)
+    output = bounds.output_bound(facts, price)
+    return None if output is None else bounds.hold(facts, price, output)
 
 
 def _ids(windows: tuple[OpenWindow, ...]) -> tuple[str, ...]:

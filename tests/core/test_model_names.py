@@ -2,7 +2,7 @@
 
 import pytest
 
-from wfb_core.model_names import names, routed
+from wfb_core.model_names import names, routed, same_form
 
 NAMES = [
     ("openai", "GPT-4o-2024-08-06", "gpt-4o"),
@@ -46,3 +46,20 @@ ROUTES = [
 def test_a_routers_name_says_who_bills(provider, model, expected):
     """Only Hugging Face's router names the provider behind the model."""
     assert routed(provider, model) == expected
+
+
+@pytest.mark.parametrize(
+    ("dialect", "model", "other", "same"),
+    [
+        ("gemini-generate", "gemini-2.5-pro", "gemini-2.5-flash", True),
+        ("gemini-generate", "gemini-2.5-pro", "claude-haiku-4-5", False),
+        ("anthropic-messages", "claude-opus-4-5", "gemini-2.5-flash", False),
+        ("anthropic-messages", "claude-opus-4-5", "claude-haiku-4-5", True),
+        ("openai-chat", "openai/gpt-4o", "anthropic/claude-haiku-4.5", True),
+        ("bedrock-invoke", "us.amazon.nova-pro-v1:0", "amazon.nova-lite-v1:0", True),
+        ("bedrock-converse", "amazon.nova-pro-v1:0", "qwen.qwen3-32b-v1:0", False),
+    ],
+)
+def test_which_models_a_request_may_be_asked_of(dialect, model, other, same):
+    """Of the same maker, where the makers at one provider have forms of their own."""
+    assert same_form(dialect, model, other) is same

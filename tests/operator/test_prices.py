@@ -19,7 +19,15 @@ from wfb_core.price import PriceBook, cost, unpriced, uplifted
 from wfb_core.usage import Usage
 from wfb_operator.cli import prices as command
 from wfb_operator.prices.compile import PROVIDERS, compile_snapshot
-from wfb_operator.prices.limits import LIMITS, SEARCH_MODELS, SURCHARGES, UNKNOWN_TIERS, more_rates, surcharges_of
+from wfb_operator.prices.limits import (
+    LIMITS,
+    SEARCH_MODELS,
+    SUGGESTED,
+    SURCHARGES,
+    UNKNOWN_TIERS,
+    more_rates,
+    surcharges_of,
+)
 
 SNAPSHOT = compile_snapshot("2026-11-23T00:00:00Z", None)
 BOOK = PriceBook.from_snapshot(SNAPSHOT.data)
@@ -686,3 +694,42 @@ class TestCommand:
         """No price is exit code 1, a slip 2."""
         assert prices(*arguments) == code
         assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"), [(provider, model) for provider in SUGGESTED for model in SUGGESTED[provider]]
+)
+def test_what_a_refusal_may_suggest_has_a_price_under_its_own_name(provider, model):
+    """The name is one of the list's, so whoever takes the suggestion is priced; and its output is bounded."""
+    found = BOOK.find(provider, model, NOW.timestamp())
+    assert found is not None
+    assert (found.model, bool(found.max_output)) == (model, True)
+
+
+@pytest.mark.parametrize(
+    ("provider", "dear", "cheaper"),
+    [
+        ("aws", "us.amazon.nova-pro-v1:0", "amazon.nova-lite-v1:0"),
+        ("aws", "mistral.mistral-large-2402-v1:0", "mistral.mistral-small-2402-v1:0"),
+        ("cohere", "command-a-03-2025", "command-r-08-2024"),
+        ("google", "gemini-2.5-pro", "gemini-2.5-flash"),
+        ("groq", "openai/gpt-oss-20b", "llama-3.1-8b-instant"),
+        ("mistral", "mistral-medium-latest", "mistral-large-4"),
+        ("openai", "gpt-4o", "gpt-4.1-mini"),
+        ("anthropic", "claude-sonnet-4-5", "claude-haiku-4-5"),
+    ],
+)
+def test_every_large_provider_has_something_cheaper_to_suggest(provider, dear, cheaper):
+    """For its dear models the list names at least one of its own that costs less."""
+    assert cheaper in BOOK.cheaper(provider, dear, NOW.timestamp())
+
+
+@pytest.mark.parametrize(
+    ("full", "entry"), [("command-r-08-2024", "command-r"), ("command-r7b-12-2024", "command-r7b")]
+)
+def test_a_full_name_has_the_price_of_its_entry(full, entry):
+    """Listed by itself so that it can be suggested, and charged as before."""
+    mine, theirs = (BOOK.find("cohere", name, NOW.timestamp()) for name in (full, entry))
+    assert mine is not None
+    assert theirs is not None
+    assert (mine.standard, mine.max_output, mine.context) == (theirs.standard, theirs.max_output, theirs.context)

@@ -1,5 +1,7 @@
 """The figures in a refusal: what is left of the limit that applies now, whatever was last heard of an earlier one."""
 
+import pytest
+
 from harness.until import until
 from wfb_core.wire import decode_dispatch
 
@@ -53,6 +55,26 @@ def test_a_budget_may_refuse_with_429_and_still_be_asked_once(make_bench, client
     assert refused.headers["x-should-retry"] == "false"
     assert "retry-after" not in refused.headers
     assert refused.json()["error"]["budget"]["reason"] == "BudgetExhausted"
+
+
+GEMINI = "https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-pro:generateContent"
+
+
+@pytest.mark.parametrize(
+    ("models", "suggested"),
+    [
+        ({}, "gemini-3.8-flash"),
+        ({"denied": ["gemini-3.8-flash"]}, "gemini-2.5-flash"),
+        ({"allowed": ["gemini-2.5-pro"]}, None),
+    ],
+)
+def test_a_suggestion_is_a_model_that_would_be_let_through(make_bench, client, models, suggested):
+    """The dearest of the provider's own that the money left pays and the budget allows; none where there is none."""
+    bench = make_bench(usd="0.0015", models=models)
+    body = {"contents": [{"role": "user", "parts": [{"text": "hello there"}]}]}
+    refused = client(bench.sidecar()).post(GEMINI, json=body, headers={"x-goog-api-key": "test"})
+    assert refused.status_code == 402
+    assert refused.json()["error"]["budget"].get("suggestedModel") == suggested
 
 
 def _needs(bench):

@@ -18,8 +18,10 @@ from genai_prices.data_snapshot import get_snapshot
 from wfb_core.money import NANOS_PER_USD, ceil_div
 from wfb_core.price import FORMAT, STANDARD_TIERS, PriceBook
 from wfb_operator.prices.limits import (
+    FULL_NAMES,
     GAPS,
     SEARCH_MODELS,
+    SUGGESTED,
     Surcharge,
     costs_more_in_region,
     gathered_source,
@@ -150,11 +152,22 @@ def _provider(
         "cache_writes": "asked" if name in ASKED_WRITES else "always",
         "models": gaps + [_model(name, model) for model in _models(provider)],
     }
+    document["models"] = _named_in_full(name, document["models"]) + document["models"]
     fallback = [other for other in (provider.fallback_model_providers or () if provider else ()) if other in wanted]
     if fallback:
         document["fallback"] = fallback
         document["models"] += _fallen(name, document["models"], [known[f] for f in fallback if f in known])
     return document
+
+
+def _named_in_full(name: str, models: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Entries of their own for names that the data knows by a pattern; they stand before it."""
+    listed = {model["id"]: model for model in models}
+    return [
+        listed[entry] | {"id": full, "match": {"equals": full}, "suggest": full in SUGGESTED.get(name, ())}
+        for full, entry in FULL_NAMES.get(name, {}).items()
+        if entry in listed and full not in listed
+    ]
 
 
 def _models(provider: data.Provider | None) -> list[data.ModelInfo]:
@@ -235,7 +248,7 @@ def _limits(provider: str, model: data.ModelInfo, prices: list[dict[str, Any]]) 
     known: dict[str, Any] = {key: value for key, value in numbers.items() if value is not None}
     if known:
         known["limits"] = told
-    if limit and limit.suggest:
+    if (limit and limit.suggest) or model.id in SUGGESTED.get(provider, ()):
         known["suggest"] = True
     return known
 

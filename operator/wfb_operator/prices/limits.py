@@ -154,6 +154,28 @@ GAPS: tuple[Gap, ...] = (
 )
 """They count before the data: a price that is half known is not known."""
 
+SUGGESTED: dict[str, tuple[str, ...]] = {
+    "aws": (
+        "amazon.nova-lite-v1:0",
+        "amazon.nova-micro-v1:0",
+        "mistral.ministral-3-8b-instruct",
+        "mistral.mistral-small-2402-v1:0",
+        "openai.gpt-oss-20b-1:0",
+        "qwen.qwen3-32b-v1:0",
+    ),
+    "cohere": ("command-r-08-2024", "command-r7b-12-2024"),
+    "google": ("gemini-2.5-flash", "gemini-2.5-flash-lite", "gemini-3.1-flash-lite", "gemini-3.8-flash"),
+    "groq": ("llama-3.1-8b-instant", "openai/gpt-oss-120b", "openai/gpt-oss-20b"),
+    "mistral": ("ministral-8b-latest", "mistral-large-4", "mistral-small-latest"),
+}
+"""Models that a refusal may suggest beside those of `LIMITS`, by the very names that a call asks for."""
+
+FULL_NAMES: dict[str, dict[str, str]] = {
+    "cohere": {"command-r-08-2024": "command-r", "command-r7b-12-2024": "command-r7b"},
+}
+"""Names that the data only matches with a pattern, and the entries that they belong to: a suggestion has to be a name
+that the provider takes (https://docs.cohere.com/docs/models)."""
+
 _PRICES_PAGE = f"{_LITELLM}, search_context_cost_per_query, 2026-11-24"
 SEARCH_MODELS: dict[str, tuple[int, str, str]] = {
     "gpt-4o-search-preview": (25_000_000, "gpt-4o", _PRICES_PAGE),
