@@ -28,6 +28,7 @@ def evidence_of(
         "budgets": [b.key for b in scope.budgets],
         "suggestedModel": refusal.suggested_model,
         "retryAfter": refusal.retry_after,
+        "waited": round(call.waited, 1),
     }
     if price is not None and call.rates is not None:
         least = bounds.minimum(facts, price)

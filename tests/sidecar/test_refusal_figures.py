@@ -36,6 +36,7 @@ def test_refused_calls_are_answered_from_memory(make_bench, client):
     http = client(bench.sidecar())
     body = {"model": "gpt-4o", "messages": HELLO, "max_tokens": 500}
     first = http.post(URL, json=body)
+    assert (first.headers["x-wfb-window"], first.headers["x-wfb-limit-usd"]) == ("Total", "0.000001")
     until(lambda: bench.books().refused() == 1, "the first refusal in the books")
     asked = len(_needs(bench))
     storm = [http.post(URL, json=body) for _ in range(40)]

@@ -15,7 +15,6 @@ Refusal = tuple[int, dict[str, str], bytes]
 DETAILS = (
     "budget",
     "scope",
-    "window",
     "limit",
     "spent",
     "remaining",
@@ -28,7 +27,7 @@ DETAILS = (
 _HEADERS = {
     "decision": "x-wfb-decision",
     "budget": "x-wfb-budget",
-    "window": "x-wfb-window",
+    "scope": "x-wfb-window",
     "limit": "x-wfb-limit-usd",
     "spent": "x-wfb-spent-usd",
     "remaining": "x-wfb-remaining-usd",

@@ -205,6 +205,8 @@ def _facts(decision: Row) -> list[str]:
         least = f"${bound['least']} at least, " if bound["least"] else ""
         hold = f", ${bound['hold']} asked for last" if bound["hold"] != "0.00" else ""
         lines.append(f"bound: {least}{full}, of it ${bound['input']} for input{hold}")
+    if waited := decision.get("waited"):
+        lines.append(f"waited: {waited:.1f} s for money or its turn, before this was decided")
     return lines
 
 
@@ -215,7 +217,7 @@ def _budgets(found: Row) -> Any:
         table.add_column(name)
     for name in ("limit", "spent", "left", "reserved"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name in ("stage", "next", "then", "mode"):
+    for name in ("stage", "held back", "next", "then", "mode"):
         table.add_column(name)
     for budget in found["budgets"]:
         for window in budget["windows"] if budget["matches"] else ():
@@ -230,6 +232,7 @@ def _figures(window: Row) -> Sequence[str]:
     was = window.get("then")
     then = f"{was['stage'] or '?'}, {tables.dollars(was['spent'])} spent" if was and was["spent"] else ""
     if window.get("ended"):
-        return (tables.dollars(was["limit"]) if was else "", "", "", "", "ended", "", then)
+        return (tables.dollars(was["limit"]) if was else "", "", "", "", "ended", "", "", then)
     money = [tables.dollars(window[name]) for name in ("limit", "spent", "left", "reserved")]
-    return (*money, window["stage"], window["next"], then)
+    waits = tables.held_back(window.get("pacedBy"), window.get("pacedUSDPerHour"), window.get("queued"))
+    return (*money, window["stage"], waits, window["next"], then)

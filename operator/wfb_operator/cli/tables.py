@@ -180,9 +180,10 @@ def budget_table(rows: Sequence[Row]) -> "Table":
         table.add_column(name, overflow="fold")
     for name in ("limit", "spent", *(("in flight",) if any(map(Decimal, in_flight)) else ()), "used"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name in ("stage", "resets"):
+    held = [held_back(row.get("pacing"), row.get("paced_usd_per_hour"), row.get("queued")) for row in rows]
+    for name in ("stage", *(("held back",) if any(held) else ()), "resets"):
         table.add_column(name, no_wrap=True)
-    for row, reserved in zip(rows, in_flight, strict=True):
+    for row, reserved, waits in zip(rows, in_flight, held, strict=True):
         table.add_row(
             Text(plain(row["budget"])),
             Text(
@@ -193,9 +194,16 @@ def budget_table(rows: Sequence[Row]) -> "Table":
             *((dollars(reserved),) if any(map(Decimal, in_flight)) else ()),
             f"{row['percent_used']} %",
             Text(row["stage"], style=_STYLES.get(row["stage"], "")),
+            *((waits,) if any(held) else ()),
             moment(row.get("end")) or "never",
         )
     return table
+
+
+def held_back(action: str | None, rate: str | None, queued: int | None) -> str:
+    """What holds a window's calls back, to how many dollars an hour, and how many wait now; empty where nothing does."""
+    pace = f"{action} to {dollars(rate or '0')}/h" if action else ""
+    return ", ".join(part for part in (pace, f"{queued} wait" if queued else "") if part)
 
 
 def comparison_table(title: str, *, priced: bool) -> "Table":

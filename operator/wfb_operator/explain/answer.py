@@ -111,6 +111,15 @@ def _budget(budget: Budget, why_not: str, lines: Sequence[Row], then: Sequence[R
     }
 
 
+_WHERE_KNOWN = {
+    "would_spend_usd": "wouldSpend",
+    "pacing": "pacedBy",
+    "paced_usd_per_hour": "pacedUSDPerHour",
+    "queued": "queued",
+}
+"""Of a summary's line what is told only where there is something to tell, by the explanation's names."""
+
+
 def _window(line: Row, budget: Budget) -> dict[str, Any]:
     """A line of the summary, with what is left and the rung that comes next."""
     limit, spent = Decimal(line["limit_usd"]), Decimal(line["spent_usd"])
@@ -128,7 +137,7 @@ def _window(line: Row, budget: Budget) -> dict[str, Any]:
         "stage": line["stage"],
         "next": f"{following.action} at {following.at_percent} %" if following else f"{EXHAUSTED} at 100 %",
         "end": line.get("end"),
-    } | ({"wouldSpend": line["would_spend_usd"]} if "would_spend_usd" in line else {})
+    } | {shown: line[name] for name, shown in _WHERE_KNOWN.items() if line.get(name)}
 
 
 def _is_decisive(window: Row, record: Row) -> bool:

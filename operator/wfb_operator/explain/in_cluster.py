@@ -66,6 +66,9 @@ def _line(budget: Budget, window: Mapping[str, Any]) -> dict[str, Any]:
         "percent_used": window["percentUsed"],
         "stage": window["stage"],
         "end": _unix(window.get("end")),
+        "pacing": window.get("pacedBy", ""),
+        "paced_usd_per_hour": window.get("pacedUSDPerHour"),
+        "queued": window.get("queued", 0),
     }
 
 

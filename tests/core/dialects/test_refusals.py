@@ -17,8 +17,7 @@ WITH_SDK = ("openai-chat", "openai-responses", "anthropic-messages")
 CHAT, RESPONSES, MESSAGES = "openai-chat", "openai-responses", "anthropic-messages"
 DETAILS = {
     "budget": "billing/invoice-triage",
-    "scope": "workflow",
-    "window": "Day",
+    "scope": "Day",
     "limit": "200.00",
     "spent": "199.99",
     "remaining": "0.01",

@@ -12,6 +12,7 @@ from wfb_operator.cli.period import moment_of
 from wfb_operator.cli.report import dimensions
 from wfb_operator.cli.tables import (
     budget_table,
+    held_back,
     budgets_of,
     dollars,
     folded,
@@ -101,6 +102,21 @@ def test_printed_tables_are_not_cut():
         assert words in said
     assert "cache read" not in said
     assert "\x1b" not in said
+
+
+def test_what_holds_calls_back_is_a_column_where_there_is_something_to_tell():
+    """The pace and the calls that wait, or nothing at all."""
+    assert held_back("Slow", "0.36", 3) == "Slow to $0.36/h, 3 wait"
+    assert held_back("", None, 2) == "2 wait"
+    assert held_back("Throttle", "1.00", 0) == "Throttle to $1.00/h"
+    for windows, told in (
+        ([_window(), _window(pacing="Slow", paced_usd_per_hour="0.36", queued=3)], True),
+        ([_window(pacing="", queued=0)], False),
+    ):
+        stream = io.StringIO()
+        print_tables((budget_table(windows),), stream)
+        assert ("held back" in stream.getvalue()) is told
+        assert ("Slow to $0.36/h, 3 wait" in stream.getvalue()) is told
 
 
 def test_a_terminal_of_eighty_columns_is_enough():

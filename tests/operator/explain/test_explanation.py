@@ -137,6 +137,16 @@ def test_a_decision():
     ]
 
 
+def test_what_holds_calls_back_now():
+    """The pace of a window and the calls that wait there are told, and nothing of one that holds nobody back."""
+    paced = line("billing/triage", stage="Slow", pacing="Slow", paced_usd_per_hour="0.36", queued=3)
+    free = line("/all", pacing="", paced_usd_per_hour=None, queued=0)
+    found = explain_decision(record(), [budget(), budget("all", cluster=True)], [paced, free])
+    mine, other = (one["windows"][0] for one in found["budgets"])
+    assert (mine["pacedBy"], mine["pacedUSDPerHour"], mine["queued"]) == ("Slow", "0.36", 3)
+    assert not {"pacedBy", "pacedUSDPerHour", "queued"} & other.keys()
+
+
 def test_a_decision_of_an_older_sidecar():
     """Without details there is what the record says, and nothing is made up."""
     found = explain_decision(record(details=""), [budget()], [line("billing/triage")])
