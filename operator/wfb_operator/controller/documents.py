@@ -1,13 +1,18 @@
 """From the API's objects to the documents that the ledger reads: a budget with a mistake keeps its last good form."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from wfb_core.budget import IGNORE, REPORT
+from wfb_core.budget import IGNORE, REPORT, Budget
 from wfb_core.document import BudgetErrors, parse_budget
 from wfb_operator.controller.conditions import FALSE, READY, Condition
 from wfb_operator.controller.status import Standing
+
+READ_MOST = 16_384
+"""Texts of budgets whose reading is remembered: a round meets the same thousand as the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +35,19 @@ def plan(
     standings = {}
     for key in sorted(budgets):
         document, mistake = stated(budgets[key]), None
-        try:
-            parse_budget(document)
-        except BudgetErrors as wrong:
+        read = _read(json.dumps(document))
+        if isinstance(read, BudgetErrors):
             kept = in_force.get(key)
-            mistake = _mistake(wrong, kept=kept is not None)
+            mistake = _mistake(read, kept=kept is not None)
             if kept is None:
                 standings[key] = Standing(None, mistake)
                 continue
             document = dict(kept)
         documents[key] = reporting(document) if only_report else document
-        standings[key] = Standing(parse_budget(documents[key]), mistake, only_report)
+        read = _read(json.dumps(documents[key]))
+        if isinstance(read, BudgetErrors):
+            raise read
+        standings[key] = Standing(read, mistake, only_report)
     return Plan(documents, standings)
 
 
@@ -58,6 +65,14 @@ def stated(document: Mapping[str, Any]) -> dict[str, Any]:
         "metadata": metadata,
         "spec": document.get("spec") or {},
     }
+
+
+@lru_cache(maxsize=READ_MOST)
+def _read(text: str) -> Budget | BudgetErrors:
+    try:
+        return parse_budget(json.loads(text))
+    except BudgetErrors as wrong:
+        return wrong
 
 
 def _mistake(wrong: BudgetErrors, *, kept: bool) -> Condition:
