@@ -1,6 +1,7 @@
 """What tests of several folders share: a real API server, begun once and only where a test asks for it."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,11 @@ from cluster.refusals import NotHereError
 # How long an example takes says more of the machine than of the code; speed is measured in bench/.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+# A shell lets what runs in its background ignore these, and every process that a test starts would do so too.
+for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 TESTS = Path(__file__).parent
 ALONE = {TESTS / "core", TESTS / "crds", TESTS / "helm"}
