@@ -387,3 +387,16 @@ def test_metrics_go_to_a_collector_only_where_one_is_named(helm):
         ledger = render(helm, f"otlp.endpoint={endpoint}")["StatefulSet", "wfb-ledger"]
         arguments = ledger["spec"]["template"]["spec"]["containers"][0]["args"]
         assert [a for a in arguments if a.startswith("--otlp")] == sent
+
+
+def test_a_collectors_headers_come_from_a_secret(helm):
+    """Mounted for the ledger alone, and only where there is a collector to send them to."""
+    named = ("otlp.headersSecret.name=collector", "otlp.headersSecret.key=h")
+    for values, mounted in ((("otlp.endpoint=https://c:4318", *named), True), (named, False)):
+        pod = render(helm, *values)["StatefulSet", "wfb-ledger"]["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        assert ("--otlp-headers-file=/etc/wfb/otlp/h" in container["args"]) is mounted
+        assert ("/etc/wfb/otlp" in [m["mountPath"] for m in container["volumeMounts"]]) is mounted
+        volumes = [v["secret"] for v in pod["volumes"] if v["name"] == "otlp"]
+        secret = {"secretName": "collector", "defaultMode": 0o440, "items": [{"key": "h", "path": "h"}]}
+        assert volumes == ([secret] if mounted else [])

@@ -111,6 +111,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="URL",
         help="send GenAI metrics to this OpenTelemetry collector by OTLP over HTTP, such as http://collector:4318",
     )
+    parser.add_argument(
+        "--otlp-headers-file",
+        metavar="FILE",
+        help="headers to send with them, one Name: value a line, such as credentials; read anew at each export",
+    )
     parser.add_argument("--otlp-seconds", type=float, default=60.0, metavar="N", help="between two of them")
     parsed = parser.parse_args(arguments)
     parsed.metrics_most = dict(_most(parser, text) for text in parsed.metrics_most)
@@ -132,6 +137,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error(
             f"--otlp-endpoint: {parsed.otlp_endpoint[:80]!r} is not an address: write http://collector:4318, without /v1/metrics"
         )
+    if parsed.otlp_endpoint and "@" in parsed.otlp_endpoint:
+        parser.error("--otlp-endpoint holds credentials, which everybody could read: put them into --otlp-headers-file")
+    if parsed.otlp_headers_file and not parsed.otlp_endpoint:
+        parser.error("--otlp-headers-file is for a collector: give --otlp-endpoint as well")
     if not 1 <= parsed.otlp_seconds <= 3600:
         parser.error(f"--otlp-seconds: {parsed.otlp_seconds:g} is not from 1 to 3600")
     return parsed
@@ -247,6 +256,16 @@ def _metrics_access(path: str | None) -> MetricsAccess | None:
         raise StartError(f"--metrics-token-file {path} cannot be used: {error}") from error
 
 
+def _otlp_push(options: argparse.Namespace, service: LedgerService) -> OtlpPush | None:
+    if not options.otlp_endpoint:
+        return None
+    headers = options.otlp_headers_file or ""
+    try:
+        return OtlpPush(options.otlp_endpoint, options.otlp_seconds, service.metrics, service.clock.now, headers)
+    except (OSError, ValueError) as error:
+        raise StartError(f"--otlp-headers-file {headers} cannot be used: {error}") from error
+
+
 def _locked(directory: str) -> DirectoryLock:
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)
@@ -270,6 +289,7 @@ async def _serve(options: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     service = LedgerService(store, retention=options.retention, metrics_most=options.metrics_most)
+    push = _otlp_push(options, service)
     try:
         await service.start(restored=options.restored)
     except (StoreError, BudgetErrors) as error:
@@ -298,8 +318,7 @@ async def _serve(options: argparse.Namespace) -> None:
     sys.stdout.flush()
     log.info("listening on %s, state in %s", url, options.state)
     beside = [asyncio.create_task(certificate.watch())] if certificate else []
-    if options.otlp_endpoint:
-        push = OtlpPush(options.otlp_endpoint, options.otlp_seconds, service.metrics, service.clock.now)
+    if push:
         beside.append(asyncio.create_task(push.run()))
     people = await _people(options, cluster, Readings(service, store))
     await stopping.wait()
