@@ -90,13 +90,16 @@ class PeopleLedger:
         conditions = self.api.get("apiservice", "v1alpha1.spend.aifinops.dev").get("status", {}).get("conditions", [])
         return any(c["type"] == "Available" and c["status"] == "True" for c in conditions)
 
-    def pods(self, **labels):
-        """Makes it know a pod in each namespace, by the namespace's name as its token; labels by namespace."""
+    def pods(self, prefixes=None, **labels):
+        """Makes it know a pod in each namespace, by the namespace's name as its token; labels by namespace.
+
+        ``prefixes`` are what their holders' names begin with, by namespace: its name and a slash where none is given.
+        """
         identities = [
             {
                 "token_sha256": token_sha256(ns),
                 "role": "sidecar",
-                "holder_prefix": f"{ns}/",
+                "holder_prefix": (prefixes or {}).get(ns, f"{ns}/"),
                 "namespace": ns,
                 "labels": given,
             }

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from cluster import kubeconfig
 from harness import prometheus
 from harness.certificates import Authority
 from harness.processes import start
@@ -56,6 +57,30 @@ def test_only_who_has_the_token_and_verifies_the_name_reads_the_metrics(ledger, 
         until(lambda: "certificate is valid for" in running.up()["name"], "the refusal of another name", 30)
         token.write_text("second")
         until(lambda: running.up()["wrong"] == "", "the new token being taken", 30)
+
+
+def test_the_injector_is_read_where_the_api_server_asks_it(prometheus_program, tmp_path):
+    """Over its own TLS, verified by its Service's name, without a token; its version is there."""
+    name = "wfb-injector.wfb-system.svc"
+    authority = Authority.make(tmp_path / "authority")
+    issued = authority.server("injector", (name,))
+    (tmp_path / "tls.crt").write_bytes(issued.certificate.read_bytes())
+    (tmp_path / "tls.key").write_bytes(issued.key.read_bytes())
+    (tmp_path / "settings.yaml").write_text("{image: i, version: v, ledgerURL: 'https://wfb-ledger.wfb-system.svc'}")
+    kubeconfig.write(tmp_path / "kubeconfig", "https://127.0.0.1:1", authority.root, issued)  # nobody there is asked
+    command = [sys.executable, "-m", "wfb_operator.injector.main", f"--certificate={tmp_path}"]
+    command += [f"--settings={tmp_path}/settings.yaml", f"--kubeconfig={tmp_path}/kubeconfig"]
+    process = start(command, tmp_path / "injector.log")
+    tls = {"scheme": "https", "tls_config": {"ca_file": str(authority.root), "server_name": name}}
+    scrape = {**prometheus.job("injector", process.ready["url"].removeprefix("https://")), **tls}
+    folder = tmp_path / "prometheus"
+    folder.mkdir()
+    try:
+        with prometheus.running(prometheus_program, folder, [scrape]) as running:
+            until(lambda: running.up().get("injector") == "", "the scrape", 30)
+            assert running.value('wfb_build_info{component="injector"}') == 1
+    finally:
+        process.stop()
 
 
 @pytest.mark.parametrize("text", ["", "two words", "\n"])

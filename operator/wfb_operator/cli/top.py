@@ -12,6 +12,7 @@ from wfb_operator.cli import tables
 from wfb_operator.cli.plan import UsageError
 from wfb_operator.cli.report import only_of
 from wfb_operator.cli.source import add_flags, opened
+from wfb_operator.cli.state import LedgerError
 from wfb_operator.showback.books import Row
 from wfb_operator.showback.now import Name, Now, look
 from wfb_operator.showback.shown import named, plain
@@ -91,26 +92,41 @@ def _console() -> Any:
 def _live(seen: Callable[[], Now], scope: str, every: float) -> None:
     from rich.live import Live  # noqa: PLC0415
 
-    with Live(screen(seen(), scope), console=_console(), screen=True, auto_refresh=False) as live:
+    now = seen()
+    with Live(screen(now, scope), console=_console(), screen=True, auto_refresh=False) as live:
         while True:
             try:
                 time.sleep(every)
             except KeyboardInterrupt:
                 return
-            live.update(screen(seen(), scope), refresh=True)
+            now, problem = look_again(seen, now)
+            live.update(screen(now, scope, problem), refresh=True)
+
+
+def look_again(seen: Callable[[], Now], last: Now) -> tuple[Now, str]:
+    """The next look, or the last with a sentence while books that answered do not; raises LedgerError for what stays."""
+    try:
+        return seen(), ""
+    except LedgerError as error:
+        if error.status < 500:  # not allowed, not there, or the ledger of this machine has gone
+            raise
+        return last, f"shown as of {time.strftime('%H:%M:%S', time.localtime(last.at))}: {error}"
 
 
 # ---------------------------------------------------------------- what is drawn
-def screen(now: Now, scope: str = "") -> "RenderableType":
+def screen(now: Now, scope: str = "", problem: str = "") -> "RenderableType":
     """One look as it is drawn: a head line, budgets with bars, the dearest names, refusals and changes of stage.
 
-    ``scope`` says in words whose books they are.
+    ``scope`` says in words whose books they are, ``problem`` why it is not of this moment.
     """
     from rich.columns import Columns  # noqa: PLC0415
     from rich.console import Group  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
     names = [_names(dimension, found) for dimension, found in now.names.items() if found]
     parts: list[RenderableType] = [_head(now, scope), _budgets(now.budgets)]
+    if problem:
+        parts.insert(0, Text(plain(problem, 500), style="red"))
     if names:
         parts.append(Columns(names, padding=(0, 3)))
     if now.refusals or now.stages:

@@ -157,6 +157,21 @@ def test_what_a_workflow_of_a_cluster_would_meet(plugin):
     assert [d["id"] for d in found["decisions"]] == [DECISIONS["billing"]]
 
 
+def test_what_a_pod_of_a_cluster_would_meet(plugin, ledger):
+    """By its own labels, and with what was decided about it and not about a pod of its name before."""
+    container = {"name": "app", "image": "none.invalid/none"}
+    metadata = {"name": "worker", "namespace": "billing", "labels": {WORKFLOW: "billing"}}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
+    ledger.api.apply(pod)
+    uid = ledger.api.get("pod", "worker", "-n", "billing")["metadata"]["uid"]
+    ledger.pods(billing={WORKFLOW: "billing", TEAM: "team-billing"}, prefixes={"billing": f"{uid}/"})
+    said = DecisionRecord("d-00000000000a", time.time(), "refusal", "BudgetExhausted", "of this pod")
+    ledger.report("billing", dispatch(1, holder=f"{uid}/1", batches=[batch(1, decisions=[said])]))
+    found = document_of(plugin("anna", "explain", "pod/worker", "-n", "billing", "--json"))
+    assert (found["subject"]["labels"][WORKFLOW], found["budgets"][0]["matches"]) == ("billing", True)
+    assert [d["message"] for d in found["decisions"]] == ["of this pod"]
+
+
 REFUSED = {
     "another namespace": (("report", "-n", "research"), "you may not read the spend of namespace research"),
     "all of it": (("top", "-A", "--once"), "you may not read the spend of all namespaces"),
