@@ -234,7 +234,7 @@ class Admission:
         """Another model, where a rung wants it."""
         if not draft.scope.downgrades:
             return
-        standings = self._till.standings(draft.scope, draft.call.at)
+        standings = self._till.standings(draft.scope, draft.call.at, enforced=True)
         request = self._downgrading.change(draft.scope, standings, draft.call, draft.request)
         if request is not None:
             draft.request, draft.changed = request, True

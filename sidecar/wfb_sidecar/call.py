@@ -10,6 +10,7 @@ from wfb_core.downgrade import Wanted
 from wfb_core.hosts import HostRow
 from wfb_core.loops import Seen
 from wfb_core.price import ModelPrice, Rates
+from wfb_core.usage import Usage
 from wfb_sidecar.books import Entry
 
 
@@ -21,6 +22,14 @@ class Downgraded:
     """The model that the caller asked for."""
     wanted: Wanted
     """The rung that wants another, and which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """A call as another model would have been asked, had the budget that wants it not only reported."""
+
+    facts: CallFacts
+    price: ModelPrice
 
 
 @dataclass(slots=True)
@@ -62,6 +71,10 @@ class Call:
     """For a poll: the call whose result it reads."""
 
     downgraded: Downgraded | None = None
+    would: Instead | None = None
+    """What a budget that only reports would have made of it."""
+    usage: Usage | None = None
+    """What it used, once that is known."""
     run: str = ""
     """The run that the caller named, as it is reported: below the pod's own run where it has one."""
     named_run: str = ""

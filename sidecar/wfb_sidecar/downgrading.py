@@ -15,7 +15,7 @@ from wfb_core.money import format_usd
 from wfb_core.price import ModelPrice
 from wfb_core.standing import Standing
 from wfb_sidecar.books import Books
-from wfb_sidecar.call import Call, Downgraded
+from wfb_sidecar.call import Call, Downgraded, Instead
 from wfb_sidecar.clock import LedgerClock
 from wfb_sidecar.scope import Scope
 from wfb_sidecar.terms import Terms
@@ -79,7 +79,8 @@ class Downgrading:
             text = self._told(call.facts.model, wanted, rewritten, *costs)
             if wanted.reported:
                 self._note(wanted, call, reasons.DOWNGRADED, f"would be downgraded under Enforce: {text}")
-                continue
+                call.would = Instead(rewritten.facts, target)
+                return None
             self._note(wanted, call, reasons.DOWNGRADED, text)
             call.downgraded = Downgraded(call.facts.model, wanted)
             call.facts, call.price = rewritten.facts, target

@@ -2,12 +2,11 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 from wfb_core import bounds, reasons
-from wfb_core.budget import ADAPTIVE, IGNORE, REPORT, STRICT, Budget
+from wfb_core.budget import IGNORE, REPORT
 from wfb_core.call import CallFacts
 from wfb_core.decide import Refusal
 from wfb_core.expectation import Expectations
@@ -22,6 +21,7 @@ from wfb_sidecar.clock import LedgerClock
 from wfb_sidecar.evidence import evidence_of
 from wfb_sidecar.scope import OpenWindow, Scope, unlimited
 from wfb_sidecar.shadow import Shadows
+from wfb_sidecar.sizing import UNKNOWN, lowered, sizes_of, smaller, unbounded
 from wfb_sidecar.terms import Terms
 from wfb_sidecar.till import Till
 
@@ -44,28 +44,6 @@ TURNS = {
 """Reason and text where a window lets calls through one after the other."""
 
 
-UNKNOWN = 1 << 62
-"""The full hold of a call that only a cap of ours bounds."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Sizes:
-    """What one call may hold, nano-USD."""
-
-    full: int
-    """All that it can cost; UNKNOWN where nothing says."""
-    floor: int
-    """The least worth holding."""
-    usual: int | None
-    """Adaptive: what 99 of 100 of its model's recent answers stayed within; None before enough are seen."""
-    clamps: bool
-    """Whether its cap may be lowered."""
-
-    def strict(self) -> "_Sizes":
-        """Nothing is lowered: it needs all."""
-        return _Sizes(self.full, self.full, None, clamps=False)
-
-
 class Holding:
     """Asks the till for calls."""
 
@@ -75,7 +53,7 @@ class Holding:
         self._books = books
         self._expectations = expectations
         self._terms = terms
-        self.shadows = Shadows(till, books, expectations, self._by_answer)
+        self.shadows = Shadows(clock, till, books, expectations, self._by_answer)
 
     async def hold(self, scope: Scope, call: Call, price: ModelPrice, document: dict[str, Any]) -> Refusal | bool:
         """Holds money for the call, its cap lowered where need be; True when the document was changed."""
@@ -83,15 +61,15 @@ class Holding:
         windows = scope.windows(call.at)
         enforced = tuple(w for w in windows if not unlimited(w.budget))
         deciding = tuple(b for b in scope.budgets if b.enforcement != REPORT)
-        sizes = self._sizes(deciding, call, price)
+        sizes = sizes_of(deciding, facts, price, self._expectations)
         if sizes is None:
-            return _unbounded(deciding[0], call)
+            return unbounded(deciding[0], facts.model)
         at_most = 0.0 if till.wallet.silent(self._clock.now()) else REPORT_SECONDS
         wait = max((b.wait_seconds for b in deciding), default=at_most)
         call.input_cost = bounds.hold(facts, price, 0) or 0
         changed, hold = False, sizes.floor if sizes.full == UNKNOWN else sizes.full
         if enforced and sizes.clamps:
-            hold = self._lowered(sizes, enforced)
+            hold = lowered(till.wallet, self._clock.now(), sizes, enforced)
         if call.hold_most is not None:
             hold = min(hold, max(sizes.floor, call.hold_most))
         for _ in range(ATTEMPTS):
@@ -100,7 +78,7 @@ class Holding:
                 if call.dialect.clamp(document, facts, cap):
                     changed, call.cap = True, cap
                 elif sizes.full == UNKNOWN:
-                    return _unbounded(deciding[0], call)  # nothing may be written into it, and nothing bounds it
+                    return unbounded(deciding[0], facts.model)  # nothing may be written into it, and nothing bounds it
                 else:
                     hold, sizes = sizes.full, sizes.strict()
             call.hold = hold
@@ -111,10 +89,10 @@ class Holding:
             finally:
                 call.waiter = None
                 call.waited += time.perf_counter() - asked
-            smaller = self._smaller(answer, sizes, enforced)
-            if smaller is None or smaller >= hold:
+            less = smaller(till.wallet, self._clock.now(), answer, sizes, enforced)
+            if less is None or less >= hold:
                 break
-            hold = smaller
+            hold = less
         if answer == GRANTED:
             call.at = self._clock.now()
             self.shadows.begin(scope, call, price)
@@ -132,41 +110,6 @@ class Holding:
                 call, enforced, reasons.LEDGER_UNREACHABLE, 429, "no ledger answers and the money at hand is gone", 5
             )
         return self._by_answer(call, enforced, answer, sizes.floor)
-
-    def _sizes(self, deciding: tuple[Budget, ...], call: Call, price: ModelPrice) -> "_Sizes | None":
-        """What the call may hold; None where nothing bounds it, nothing may be written into it, and somebody minds."""
-        facts = call.facts
-        modes = {b.output_bound for b in deciding}
-        output, least = bounds.output_bound(facts, price), bounds.minimum(facts, price)
-        full = None if output is None else bounds.hold(facts, price, output)
-        clamps = STRICT not in modes
-        if deciding and (least is None or (full is None and not clamps)):
-            return None
-        p99 = self._expectations.output_p99(facts) if ADAPTIVE in modes else None
-        usual = None if p99 is None else bounds.hold(facts, price, p99)
-        sizes = _Sizes(UNKNOWN if full is None else full, least or 0, usual, clamps)
-        return sizes if clamps else sizes.strict()
-
-    def _lowered(self, sizes: "_Sizes", enforced: tuple[OpenWindow, ...]) -> int:
-        """The hold down to which an answer's cap is cut as money stands now; the full one while the limit is far."""
-        wallet = self._till.wallet
-        hold = wallet.clamp(sizes.full, sizes.floor, _ids(enforced), _limits(enforced))
-        if hold < sizes.full and sizes.usual is not None:
-            hold = max(sizes.floor, min(hold, sizes.usual))
-        if wallet.silent(self._clock.now()) and hold > (at_hand := wallet.at_hand(_ids(enforced))):
-            hold = max(sizes.floor, at_hand // 2)  # nobody grants more: what is here has to serve the next call too
-        return hold
-
-    def _smaller(self, answer: str, sizes: "_Sizes", enforced: tuple[OpenWindow, ...]) -> int | None:
-        """The hold to try next after an answer; None where no smaller one would help."""
-        if not sizes.clamps or not enforced:
-            return None
-        if answer == TIMED_OUT and self._till.wallet.silent(self._clock.now()):
-            return self._lowered(sizes, enforced)
-        left = min((x for w in enforced if (x := self._till.wallet.left(w.id)) is not None), default=None)
-        if answer != EXHAUSTED or left is None or left < sizes.floor:
-            return None
-        return max(sizes.floor, min(left, self._lowered(sizes, enforced)))
 
     def evidence(self, scope: Scope, call: Call, refusal: Refusal) -> str:
         """What a decision on the call was made from, as JSON."""
@@ -245,27 +188,9 @@ class Holding:
         return None
 
 
-def _unbounded(budget: Budget, call: Call) -> Refusal:
-    return Refusal(
-        reasons.UNBOUNDED,
-        f"neither the request nor the price table bounds the cost of {call.facts.model!r}; set an output cap,"
-        f" or outputBound Clamp in budget {budget.key}",
-        budget.refusal_status,
-        budget=budget.key,
-    )
-
-
 def _least(facts: CallFacts, price: ModelPrice) -> int | None:
     """The least that a call needs at a price: all of it where a signature forbids to lower its cap."""
     if not facts.signed:
         return bounds.minimum(facts, price)
     output = bounds.output_bound(facts, price)
     return None if output is None else bounds.hold(facts, price, output)
-
-
-def _ids(windows: tuple[OpenWindow, ...]) -> tuple[str, ...]:
-    return tuple(w.id for w in windows)
-
-
-def _limits(windows: tuple[OpenWindow, ...]) -> dict[str, int]:
-    return {w.id: w.limit.nanos for w in windows}

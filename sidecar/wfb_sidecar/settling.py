@@ -186,6 +186,7 @@ class Settling:
         if settlement.estimated and not settlement.finding:
             settlement = Settlement(settlement.cost, settlement.usage, estimated=True, finding=error or None)
         version = call.priced_by or (self._terms.prices.version[:12] if self._terms.prices else "")
+        call.usage = settlement.usage
         self._books.settled(call.entry, outcome, settlement, served, version)
         self._till.settle(call.id, settlement.cost)
         self._metrics.settled(call.provider, outcome, settlement.estimated, call.hold, settlement.cost)

@@ -12,17 +12,20 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from wfb_core import bounds, reasons
-from wfb_core.budget import CLAMP, SLOW
+from wfb_core import reasons
+from wfb_core.call import CallFacts
 from wfb_core.decide import Refusal
 from wfb_core.expectation import Expectations
-from wfb_core.grants import EXHAUSTED, GRANTED
+from wfb_core.grants import EXHAUSTED, GRANTED, HELD, PACED, THROTTLED
 from wfb_core.money import format_usd
 from wfb_core.price import ModelPrice
+from wfb_core.price import cost as price_of
 from wfb_sidecar.books import Books
-from wfb_sidecar.call import Call
+from wfb_sidecar.call import Call, Instead
+from wfb_sidecar.clock import LedgerClock
 from wfb_sidecar.evidence import evidence_of
 from wfb_sidecar.scope import OpenWindow, Scope
+from wfb_sidecar.sizing import UNKNOWN, Sizes, lowered, sizes_of, smaller, unbounded
 from wfb_sidecar.till import Till
 
 FIRST_NUMBER = 1 << 40
@@ -37,8 +40,12 @@ NOTICEABLE_SECONDS = 1.0
 ATTEMPTS = 4
 """As often as a call itself would be lowered to what is left."""
 
-UNBOUNDED = 1 << 62
-"""Nothing bounds the answer: its cap would be lowered to what the money buys."""
+WAITS = {
+    PACED: (reasons.PACED, "it is in stage Slow"),
+    THROTTLED: (reasons.THROTTLED, "it is exhausted, and its trickle lets calls through one after the other"),
+    HELD: (reasons.MONEY_IN_FLIGHT, "the money left was held by calls in flight"),
+}
+"""Reason and text of a wait, by what stood in the way."""
 
 
 @dataclass(slots=True)
@@ -49,9 +56,11 @@ class _Shadow:
     scope: Scope
     windows: tuple[OpenWindow, ...]
     hold: int = 0
+    would: Instead | None = None
+    """The other model that Enforce would have asked, where it would."""
     granted: bool = False
     cost: int | None = None
-    """What the call itself cost; None while it runs."""
+    """What the call cost, at the other model's price where there is one; None while it runs."""
     task: "asyncio.Task[None] | None" = None
 
 
@@ -62,8 +71,9 @@ type Judge = Callable[[Call, tuple[OpenWindow, ...], str, int], Refusal]
 class Shadows:
     """The shadows of all calls."""
 
-    def __init__(self, till: Till, books: Books, expectations: Expectations, judge: Judge) -> None:
-        self._till, self._books, self._expectations, self._judge = till, books, expectations, judge
+    def __init__(self, clock: LedgerClock, till: Till, books: Books, expectations: Expectations, judge: Judge) -> None:
+        self._clock, self._till, self._books = clock, till, books
+        self._expectations, self._judge = expectations, judge
         self._open: dict[int, _Shadow] = {}
         self.skipped = 0
         till.on_settled = self._settled
@@ -76,7 +86,7 @@ class Shadows:
         if len(self._open) >= MOST_OPEN:
             self.skipped += 1
             return
-        shadow = self._open[call.id] = _Shadow(call, scope, windows)
+        shadow = self._open[call.id] = _Shadow(call, scope, windows, would=call.would)
         shadow.task = asyncio.get_running_loop().create_task(self._follow(shadow, price), name="shadow")
 
     async def end(self) -> None:
@@ -91,74 +101,86 @@ class Shadows:
         shadow = self._open.get(call)
         if shadow is None:
             return
-        shadow.cost = cost
+        shadow.cost = _elsewhere(shadow, cost)
         if shadow.granted:
             self._close(shadow)
 
     async def _follow(self, shadow: _Shadow, price: ModelPrice) -> None:
         number = FIRST_NUMBER + shadow.call.id
+        facts, price = (shadow.call.facts, price) if shadow.would is None else (shadow.would.facts, shadow.would.price)
         try:
-            floor = bounds.minimum(shadow.call.facts, price) or 0
-            answer = await self._ask(shadow, number, floor, price)
+            budgets = [w.budget for w in shadow.windows]
+            sizes = sizes_of(budgets, facts, price, self._expectations)
+            if sizes is not None and facts.signed:
+                sizes = sizes.strict()  # nothing may be written into it
+            if sizes is None or (sizes.full == UNKNOWN and not sizes.clamps):
+                self._would_refuse(shadow, unbounded(budgets[0], facts.model))
+                return
+            answer = await self._ask(shadow, number, sizes, facts, price)
             if answer == GRANTED:
                 shadow.granted = True
-                self._note_wait(shadow, self._till.wallet.waited(number))
+                self._note_wait(shadow, number)
                 if shadow.cost is not None:
                     self._close(shadow)
                 return
-            refusal = self._judge(_numbered(shadow.call, number), shadow.windows, answer, floor)
-            self._record(shadow, replace(refusal, message=f"would be refused under Enforce: {refusal.message}"))
+            refusal = self._judge(_numbered(shadow.call, number), shadow.windows, answer, sizes.floor)
+            self._would_refuse(shadow, refusal)
         finally:
             if not shadow.granted:
                 self._open.pop(shadow.call.id, None)
 
-    async def _ask(self, shadow: _Shadow, number: int, floor: int, price: ModelPrice) -> str:
+    async def _ask(self, shadow: _Shadow, number: int, sizes: Sizes, facts: CallFacts, price: ModelPrice) -> str:
         """As the call itself would ask under Enforce, its hold lowered to what is left where that may be."""
-        wallet, facts, budgets = self._till.wallet, shadow.call.facts, [w.budget for w in shadow.windows]
-        ids = tuple(w.id for w in shadow.windows)
-        limits = {w.id: w.limit.nanos for w in shadow.windows}
-        clampable = all(b.output_bound == CLAMP for b in budgets)
-        output = bounds.output_bound(facts, price)
-        full = None if output is None else bounds.hold(facts, price, output)
-        hold = full if full is not None else shadow.call.hold if not clampable else UNBOUNDED
-        if clampable:
-            hold = wallet.clamp(hold, floor, ids, limits)
-        wait = max(b.wait_seconds for b in budgets)
+        wallet, windows = self._till.wallet, shadow.windows
+        hold = lowered(wallet, self._clock.now(), sizes, windows) if sizes.clamps else sizes.full
+        wait = max(w.budget.wait_seconds for w in windows)
         answer = EXHAUSTED
         for _ in range(ATTEMPTS):
             shadow.hold = hold
             expected = self._expectations.expected(facts, price, hold)
             answer = await self._till.ask(number, hold, expected, shadow.scope.shadow_ids, wait, shadow.scope.delay)
-            if answer != EXHAUSTED or not clampable:
+            less = smaller(wallet, self._clock.now(), answer, sizes, windows)
+            if less is None or less >= hold:
                 break
-            left = min((x for name in ids if (x := wallet.left(name)) is not None), default=None)
-            if left is None or left >= hold or left < floor or hold <= floor:
-                break
-            hold = max(floor, min(left, wallet.clamp(hold, floor, ids, limits)))
+            hold = less
         return answer
 
     def _close(self, shadow: _Shadow) -> None:
         self._open.pop(shadow.call.id, None)
         self._till.settle(FIRST_NUMBER + shadow.call.id, min(shadow.cost or 0, shadow.hold))
 
-    def _note_wait(self, shadow: _Shadow, waited: float) -> None:
+    def _note_wait(self, shadow: _Shadow, number: int) -> None:
         wallet = self._till.wallet
+        waited, obstacle = wallet.waited(number), wallet.obstacle(number)
         known = [(left, w) for w in shadow.windows if (left := wallet.left(w.id)) is not None]
         if waited < NOTICEABLE_SECONDS or not known:
             return
-        left, tightest = min(known, key=lambda one: one[0])
-        limit = tightest.limit.nanos
-        slow = [r.at_percent for r in tightest.budget.ladder_of(tightest.limit) if r.action == SLOW]
-        paced = bool(slow) and (limit - left) * 100 >= min(slow) * limit
-        why = "it is in stage Slow" if paced else "the money left was held by calls in flight"
-        text = f"would have waited {waited:.1f} s under Enforce: budget {tightest.budget.key} ({tightest.limit.window} limit ${format_usd(limit)}): {why}"
-        reason = reasons.PACED if paced else reasons.MONEY_IN_FLIGHT
-        self._record(shadow, Refusal(reason, text, 0, tightest.budget.key, tightest.limit.window, limit, limit - left))
+        named = [one for one in known if obstacle is not None and one[1].id == obstacle.window]
+        left, window = min(named or known, key=lambda one: one[0])
+        reason, why = WAITS[obstacle.way if obstacle is not None and obstacle.way in WAITS else HELD]
+        limit = window.limit.nanos
+        name = f"budget {window.budget.key} ({window.limit.window} limit ${format_usd(limit)})"
+        text = f"would have waited {waited:.1f} s under Enforce: {name}: {why}"
+        spent = wallet.spent(window.id)
+        spent = limit - left if spent is None else spent
+        self._record(shadow, Refusal(reason, text, 0, window.budget.key, window.limit.window, limit, spent))
+
+    def _would_refuse(self, shadow: _Shadow, refusal: Refusal) -> None:
+        self._record(shadow, replace(refusal, message=f"would be refused under Enforce: {refusal.message}"))
 
     def _record(self, shadow: _Shadow, finding: Refusal) -> None:
         evidence = evidence_of(self._till, shadow.scope, shadow.call, finding, shadow.windows)
         self._books.record(finding, replace(shadow.call.entry, evidence=evidence), kind="finding")
         self._books.would(shadow.call.provider, finding.reason)
+
+
+def _elsewhere(shadow: _Shadow, cost: int) -> int:
+    """What the same tokens cost where Enforce would have had them made; what they did cost where that is not known."""
+    usage = shadow.call.usage
+    if shadow.would is None or usage is None:
+        return cost
+    rates = shadow.would.price.rates_for(usage.input_tokens, shadow.would.facts.tier)
+    return cost if rates is None else price_of(usage, rates).total
 
 
 def _numbered(call: Call, number: int) -> Call:

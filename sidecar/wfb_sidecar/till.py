@@ -95,11 +95,16 @@ class Till:
         if self._due() < self._next:
             self._wake.set()
 
-    def standings(self, scope: Scope, now: float) -> list[Standing]:
-        """How the windows of the moment stand, those that were heard of."""
+    def standings(self, scope: Scope, now: float, *, enforced: bool = False) -> list[Standing]:
+        """How the windows of the moment stand, those that were heard of.
+
+        ``enforced`` tells of a budget that only reports how it would stand under Enforce.
+        """
         spent = self.wallet.spent
         return [
-            Standing(w.budget, w.limit, known, w.end) for w in scope.windows(now) if (known := spent(w.id)) is not None
+            Standing(w.budget, w.limit, known, w.end)
+            for w in scope.windows(now)
+            if (known := spent(shadow_id(w.id) if enforced and shadowed(w.budget) else w.id)) is not None
         ]
 
     async def stop(self, timeout: float) -> bool:

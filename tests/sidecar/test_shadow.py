@@ -108,3 +108,55 @@ def test_slow_is_a_finding(make_bench, client):
         assert http.post(URL, json=body, headers={"x-sim-output-tokens": "100"}).status_code == 200
     until(lambda: [d for d in bench.decisions() if d["reason"] == "Paced"], "a finding of pacing")
     assert {d["kind"] for d in bench.decisions()} == {"finding"}
+
+
+TO_MINI = [{"atPercent": 20, "action": "Downgrade", "models": [{"from": "gpt-4o", "to": "gpt-4o-mini"}]}]
+
+
+def test_report_follows_what_a_cheaper_model_would_have_cost(make_bench, client):
+    """Past the rung the shadow is charged at the other model's price, and stands on its ladder by that: as Enforce does."""
+    calls = [(100, 100, "gpt-4o")] * 12
+    spec = {"usd": "0.006", "ladder": TO_MINI, **STRICT}
+    enforced = make_bench(**spec)
+    wanted = through(enforced, client(enforced.sidecar()), calls)
+    reporting = make_bench(enforcement="Report", **spec)
+    found = through(reporting, client(reporting.sidecar()), calls)
+    assert found == wanted == []
+    changed = [len([d for d in bench.decisions() if d["reason"] == "Downgraded"]) for bench in (enforced, reporting)]
+    assert changed[0] == changed[1] > 5
+    (line,) = reporting.ask("GET", "/v1/summary")["budgets"]
+    (other,) = enforced.ask("GET", "/v1/summary")["budgets"]
+    assert line["would_spend_usd"] == other["spent_usd"]
+    assert parse_usd(line["spent_usd"]) > 2 * parse_usd(other["spent_usd"])
+
+
+def test_a_trickle_is_a_finding(make_bench, client):
+    """Past the limit calls go at once; that a trickle would have held them back is written down, with its own reason."""
+    spec = {"onExhausted": {"action": "Throttle", "usdPerHour": "1.80"}, "maxDelaySeconds": 20}
+    bench = make_bench(usd="0.002", enforcement="Report", outputBound="Strict", **spec)
+    http = client(bench.sidecar())
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 100}
+    for _ in range(3):
+        assert http.post(URL, json=body, headers={"x-sim-output-tokens": "100"}).status_code == 200
+        bench.settled()
+    until(lambda: [d for d in bench.decisions() if d["reason"] == "Throttled"], "a finding of a trickle", 30.0)
+    told = [d["message"] for d in bench.decisions() if d["reason"] == "Throttled"]
+    assert all(message.startswith("would have waited") for message in told)
+    assert all("it is exhausted, and its trickle" in message for message in told)
+    assert bench.books().refused() == 0
+
+
+def test_adaptive_lowers_its_shadow_as_clamp_does(make_bench, client):
+    """A call whose cap is far above what is left would have been cut short, not refused."""
+    bench = make_bench(usd="0.02", enforcement="Report", outputBound="Adaptive", waitSeconds=2)
+    calls = [(16_000, 300, "gpt-4o")] * 3
+    assert through(bench, client(bench.sidecar()), calls) == []
+
+
+def test_what_nothing_bounds_would_have_been_refused(make_bench, client):
+    """Without a cap in the request or a bound in the prices, Strict refuses, and Report says so."""
+    bench = make_bench(enforcement="Report", outputBound="Strict")
+    body = {"model": "gpt-image-2", "prompt": "a cat"}
+    answer = client(bench.sidecar()).post("https://api.openai.com/v1/images/generations", json=body)
+    assert answer.status_code != 402
+    assert [d["reason"] for d in bench.decisions()] == ["Unbounded"]
