@@ -28,12 +28,13 @@ def tables(text: str) -> dict[str, dict[str, str]]:
     return found
 
 
-def said(seen: Seen) -> str:
-    """What was seen, as a cell says it."""
+def said(seen: Seen, rung: str) -> str:
+    """What was seen on a rung, as a cell says it; where models change, with the one that the answer names."""
     if "error" in seen.told:
         waits = f", {_waits(seen.told['waits'])}" if seen.attempts > 1 else ""
         return f"{seen.attempts} × {seen.told['error']} {seen.told['status']}{waits}"
-    return seen.told["finish"] if seen.attempts == 1 else f"{seen.attempts} × {seen.told['finish']}"
+    finish = f"{seen.told['finish']}, {seen.told['model']}" if rung.startswith("Downgrade") else seen.told["finish"]
+    return finish if seen.attempts == 1 else f"{seen.attempts} × {finish}"
 
 
 def _waits(seconds: list[float]) -> str:

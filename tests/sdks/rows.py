@@ -7,6 +7,17 @@ HEADERS = 'json.loads(error.response["ResponseMetadata"]["HTTPHeaders"]["x-wfb-r
 LITELLM = 'json.loads(error.litellm_response_headers["x-wfb-refusal"])'
 
 
+CHEAPER = {
+    "openai": "gpt-4o-mini",
+    "anthropic": "claude-haiku-4-5",
+    "google": "gemini-2.5-flash",
+    "aws": "mistral.mistral-small-2402-v1:0",
+    "mistral": "mistral-small-latest",
+    "cohere": "command-r7b-12-2024",
+    "groq": "llama-3.1-8b-instant",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One SDK as one of its users has it."""
@@ -23,6 +34,11 @@ class Row:
     """The line that reads the budget from the exception, in the SDK's own language."""
     status: str = "error.status_code"
     """The line that reads the HTTP status."""
+
+    @property
+    def cheaper(self) -> str:
+        """The model of the same provider that a rung asks instead."""
+        return CHEAPER[self.provider]
 
     @property
     def workflow(self) -> str:

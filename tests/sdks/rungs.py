@@ -7,6 +7,7 @@ from typing import Any
 from harness.until import until
 from sdks.rows import ROWS, Row
 from sdks.stand import PATIENCE, Stand, budget_name, case_of
+from wfb_core.money import format_usd, parse_usd
 
 PROMPT = "Sort this letter into one of five folders."
 LONG, SHORT = 5000, 200
@@ -95,15 +96,67 @@ def refuse(stand: Stand, *, stream: bool = False, status: int = 402) -> Found:
     return _call(stand, stream=stream, expected=about)
 
 
-def clamp(stand: Stand, *, stream: bool = False) -> Found:
+def clamp(stand: Stand, *, stream: bool = False, bound: str = "Clamp") -> Found:
     """What is left pays a part of a long answer."""
     limits = stand.usd_beyond(4)
-    stand.put({row: _day(usd) for row, usd in limits.items()})
+    stand.put({row: _day(usd, outputBound=bound) for row, usd in limits.items()})
     stand.behave(output_tokens=LONG)
     try:
         return _call(stand, stream=stream)
     finally:
         stand.behave(output_tokens=SHORT)
+
+
+def warn(stand: Stand) -> Found:
+    """The first rung is reached: somebody is told, and no call is any different."""
+    return _on_rung(stand, lambda _: {"action": "Warn"})
+
+
+def downgrade(stand: Stand, *, stream: bool = False) -> Found:
+    """Another model of the provider is asked instead."""
+    return _on_rung(
+        stand,
+        lambda row: {"action": "Downgrade", "models": [{"from": row.model, "to": row.cheaper}]},
+        stream=stream,
+    )
+
+
+def _on_rung(stand: Stand, rung: Callable[[Row], dict[str, Any]], *, stream: bool = False) -> Found:
+    """A call after the one with which the rung is reached for certain."""
+    limits = stand.usd_beyond(40)
+    stand.put({row: _day(usd, ladder=[{"atPercent": 1, **rung(row)}]) for row, usd in limits.items()})
+    _call(stand)
+    stand.spent()
+    return _call(stand, stream=stream)
+
+
+def throttle(stand: Stand) -> Found:
+    """The limit is spent, and a trickle pays a call within seconds."""
+    return _throttled(stand, 36_000, 20)
+
+
+def throttle_too_long(stand: Stand) -> Found:
+    """The limit is spent, and the trickle pays a call in hours."""
+    return _throttled(stand, 1, 1, expected={row: {"reason": "Throttled"} for row in ROWS})
+
+
+def _throttled(stand: Stand, an_hour: int, seconds: int, expected: dict[Row, dict[str, Any]] | None = None) -> Found:
+    """All is spent to the last; an hour's trickle is `an_hour` times a row's ``left``."""
+
+    def spec(row: Row) -> dict[str, Any]:
+        usd = format_usd(an_hour * parse_usd(row.left))
+        return {"onExhausted": {"action": "Throttle", "usdPerHour": usd}, "maxDelaySeconds": seconds}
+
+    limits = stand.usd_beyond(0)
+    stand.put({row: _day(usd, **spec(row)) for row, usd in limits.items()})
+    return _call(stand, expected=expected)
+
+
+def loop(stand: Stand) -> Found:
+    """A run has cost many times what runs usually do."""
+    stand.put(_plenty(loops={"action": "Refuse", "costMultiple": 2, "minimumRuns": 200, "usualRunUSD": "0.000001"}))
+    _call(stand)  # from now on the guard knows what the run has cost
+    return _call(stand, expected={row: {"reason": "LoopRefused"} for row in ROWS})
 
 
 def _paced(stand: Stand, seconds: int) -> None:
@@ -173,11 +226,18 @@ RUNGS: dict[str, Callable[[Stand], Found]] = {
     "Refuse as 429": lambda stand: refuse(stand, status=429),
     "Clamp": clamp,
     "Clamp, stream": lambda stand: clamp(stand, stream=True),
+    "Adaptive": lambda stand: clamp(stand, bound="Adaptive"),
+    "Warn": warn,
+    "Downgrade": downgrade,
+    "Downgrade, stream": lambda stand: downgrade(stand, stream=True),
+    "Throttle": throttle,
+    "Throttle, too long": throttle_too_long,
     "Slow": slow,
     "Slow, too long": slow_too_long,
     "Slow, then room": slow_then_room,
     "Suspend": suspend,
     "Model denied": deny,
     "Model unpriced": unpriced,
+    "Loop": loop,
 }
 """By the names of the columns in docs/sdks.md."""

@@ -231,7 +231,7 @@ class Stand(Bench):
             "role": "sidecar",
             "holder_prefix": f"{row.workflow}/",
             "labels": {"aifinops.dev/workflow": row.workflow},
-            "run": "",
+            "run": row.workflow,
             "namespace": "test",
         }
 
