@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 from wfb_core.budget import ALLOW, ENFORCE, RUN, Budget, Limit
+from wfb_core.run_pace import Held, RunPace
 
 HEADER = "x-wfb-run"
 
@@ -62,7 +63,10 @@ class _Run:
 
     used: int = 0
     held: int = 0
+    expected: int = 0
+    """What its calls in flight will probably cost."""
     seen: float = 0.0
+    pace: RunPace = field(default_factory=RunPace)
 
 
 @dataclass(slots=True)
@@ -73,7 +77,7 @@ class Runs:
     shared: int = 0
     """Calls that had to share ``OTHER``."""
     _runs: dict[str, _Run] = field(default_factory=dict, init=False)  # the longest unseen first
-    _holds: dict[int, tuple[str, int]] = field(default_factory=dict, init=False)
+    _holds: dict[int, tuple[str, int, int]] = field(default_factory=dict, init=False)
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -100,17 +104,29 @@ class Runs:
         run = self._runs.get(name, _Run())
         return limit - run.used - run.held
 
-    def hold(self, name: str, call: int, amount: int) -> None:
+    def stands(self, name: str, now: float, budget: Budget, limit: Limit, least: int) -> Held | None:
+        """What stands in the way of a call of a run that needs ``least``; None where it may go."""
+        run = self._runs.setdefault(name, _Run())
+        return run.pace.stands(now, budget, limit, run.used, run.held, run.expected, least)
+
+    def allowance(self, name: str, now: float, trickle: int) -> int:
+        """What a trickle lets a run spend beyond its limit by now."""
+        return self._runs[name].pace.allowance(now, trickle) if name in self._runs else 0
+
+    def hold(self, name: str, call: int, amount: int, expected: int = 0) -> None:
         """Reserve money for a call of a run that was entered; once for a call."""
-        self._runs.setdefault(name, _Run()).held += amount
-        self._holds[call] = name, amount
+        run = self._runs.setdefault(name, _Run())
+        run.held += amount
+        run.expected += expected
+        self._holds[call] = name, amount, expected
 
     def settle(self, call: int, cost: int) -> None:
         """Replace a call's hold by its cost; a call without one changes nothing."""
-        name, amount = self._holds.pop(call, ("", 0))
+        name, amount, expected = self._holds.pop(call, ("", 0, 0))
         run = self._runs.get(name)
         if run is not None:
             run.held -= amount
+            run.expected -= expected
             run.used += cost
 
     def _forget(self, before: float) -> None:

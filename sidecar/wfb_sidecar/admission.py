@@ -235,6 +235,7 @@ class Admission:
         if not draft.scope.downgrades:
             return
         standings = self._till.standings(draft.scope, draft.call.at, enforced=True)
+        standings += self._runs.standings(draft.call, draft.scope)
         request = self._downgrading.change(draft.scope, standings, draft.call, draft.request)
         if request is not None:
             draft.request, draft.changed = request, True

@@ -27,8 +27,8 @@ class Calls:
         self.settling = Settling(clock, self.terms, till, books, expectations, self.loops, metrics)
         downgrading = Downgrading(clock, self.terms, books, expectations)
         self.holding = holding = Holding(clock, till, books, expectations, self.terms)
-        runs = NamedRuns(clock, till, metrics)
+        runs = NamedRuns(clock, till, expectations, metrics)
         self.admission = Admission(
             clock, self.terms, till, books, downgrading, holding, runs, self.settling, self.loops, metrics
         )
-        self.marks = Marks(clock, self.terms, till, downgrading)
+        self.marks = Marks(clock, self.terms, till, downgrading, runs)

@@ -7,6 +7,7 @@ from wfb_core.standing import Standing, tightest
 from wfb_sidecar.call import Call
 from wfb_sidecar.clock import LedgerClock
 from wfb_sidecar.downgrading import Downgrading
+from wfb_sidecar.named_runs import NamedRuns
 from wfb_sidecar.terms import Terms
 from wfb_sidecar.till import Till
 
@@ -17,17 +18,20 @@ REFUSED = "refused"
 class Marks:
     """Marks answers."""
 
-    def __init__(self, clock: LedgerClock, terms: Terms, till: Till, downgrading: Downgrading) -> None:
+    def __init__(self, clock: LedgerClock, terms: Terms, till: Till, downgrading: Downgrading, runs: NamedRuns) -> None:
         self._clock = clock
         self._terms = terms
         self._till = till
         self._downgrading = downgrading
+        self._runs = runs
 
     def of_answer(self, call: Call, status: int) -> dict[str, str]:
         """The headers for an answer of the provider; a refusal by the model asked instead is noted on the way."""
         refused = self._downgrading.refused(call, status)
         scope = self._terms.scope
-        standing = None if scope is None else tightest(self._till.standings(scope, self._clock.now()))
+        standing = None
+        if scope is not None:
+            standing = tightest(self._till.standings(scope, self._clock.now()) + self._runs.standings(call, scope))
         return of_budget(standing) | of_models(call, refused=refused)
 
 

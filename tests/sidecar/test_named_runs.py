@@ -9,9 +9,9 @@ CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello there
 LIMITS = [{"window": "Total", "usd": "10.00"}, {"window": "Run", "usd": "0.003"}]
 
 
-def ask(http, run="", tokens=100, **more):
+def ask(http, run="", tokens=100, timeout=20.0, **more):
     headers = {"x-sim-output-tokens": str(tokens)} | ({"x-wfb-run": run} if run else {}) | more
-    return http.post(URL, json=CHAT, headers=headers)
+    return http.post(URL, json=CHAT, headers=headers, timeout=timeout)
 
 
 def usage_by_run(bench):
@@ -113,3 +113,60 @@ def test_a_call_that_fails_costs_its_run_nothing(make_bench, client):
 
     assert [ask(http, "one", **{"x-sim-fault": "500"}).status_code for _ in range(10)] == [500] * 10
     assert ask(http, "one").status_code == 200
+
+
+def run_limit(**more):
+    """A Day with plenty, and a limit for Run with more fields."""
+    return [{"window": "Day", "usd": "10.00", "ladder": []}, {"window": "Run", "usd": "0.02", **more}]
+
+
+def test_a_named_run_is_downgraded_on_its_own_ladder(make_bench, client):
+    """The run that has spent its part is asked of the cheaper model and told so; another run keeps its model."""
+    models = [{"from": "gpt-4o", "to": "gpt-4o-mini"}]
+    bench = make_bench(limits=run_limit(ladder=[{"atPercent": 5, "action": "Downgrade", "models": models}]))
+    http = client(bench.sidecar())
+    first, later, other = (ask(http, run) for run in ("one", "one", "two"))
+
+    assert "x-wfb-model-served" not in first.headers
+    assert later.headers["x-wfb-model-served"] == "gpt-4o-mini"
+    assert (later.headers["x-wfb-budget-window"], later.headers["x-wfb-budget-stage"]) == ("Run", "Downgrade")
+    assert "x-wfb-model-served" not in other.headers
+
+
+def test_a_named_run_is_slowed_down_on_its_own_ladder(make_bench, client):
+    """Past its step the run keeps to its rate: what is not due in time is told when, and another run is not held back."""
+    ladder = [{"atPercent": 1, "action": "Slow", "usdPerHour": "0.036"}]  # a thousandth of a cent a second
+    bench = make_bench(limits=run_limit(ladder=ladder), maxDelaySeconds=1)
+    http = client(bench.sidecar())
+    answers = [ask(http, "one") for _ in range(3)]
+
+    assert answers[0].status_code == 200
+    assert answers[-1].status_code == 429
+    assert answers[-1].headers["x-wfb-reason"] == "Paced"
+    assert 2 <= int(answers[-1].headers["retry-after"]) <= 59
+    assert "run one has $" in answers[-1].text
+    assert ask(http, "two").status_code == 200
+
+
+def test_a_named_run_has_a_trickle_past_its_limit(make_bench, client):
+    """Spent, it goes on as slowly as the budget agrees to, where Refuse would have stopped it for good."""
+    limits = [{"window": "Day", "usd": "10.00"}, {"window": "Run", "usd": "0.0025"}]
+    throttle = {"action": "Throttle", "usdPerHour": "3.60"}  # a tenth of a cent a second
+    bench = make_bench(limits=limits, onExhausted=throttle, maxDelaySeconds=20)
+    http = client(bench.sidecar())
+    assert [ask(http, "one", timeout=30.0).status_code for _ in range(4)] == [200] * 4
+
+    bench.settled(4)
+    assert bench.bill() > 2_500_000
+
+
+def test_a_named_run_whose_trickle_comes_too_late_is_told_when(make_bench, client):
+    """429 with the reason and the seconds, as a window's trickle tells it."""
+    limits = [{"window": "Day", "usd": "10.00"}, {"window": "Run", "usd": "0.0015"}]
+    throttle = {"action": "Throttle", "usdPerHour": "0.036"}
+    bench = make_bench(limits=limits, onExhausted=throttle, maxDelaySeconds=1)
+    http = client(bench.sidecar())
+    answers = [ask(http, "one") for _ in range(3)]
+
+    assert answers[0].status_code == 200
+    assert (answers[-1].status_code, answers[-1].headers["x-wfb-reason"]) == (429, "Throttled")
