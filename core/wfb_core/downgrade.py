@@ -5,7 +5,7 @@ wanted most comes first: the rung at the highest percentage over all limits of a
 the model that the caller asked for, and a target is never downgraded again.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from wfb_core.budget import DOWNGRADE, REPORT, Budget, Limit, Rung
@@ -98,17 +98,23 @@ class Ask(NamedTuple):
 Obstacle = Callable[[Ask], str | None]
 
 
-def wants(standings: Iterable[Standing], model: str) -> list[Wanted]:
-    """What the rungs reached want for a model: the strictest first, those of reporting budgets last."""
-    found: list[Wanted] = []
-    for standing in standings:
-        for rung in standing.reached(DOWNGRADE):
-            for pattern, other in rung.models:
-                if matches_model(model, pattern):
-                    if other != model:
-                        found.append(Wanted(standing.budget, standing.limit, rung, other, literal=pattern == model))
-                    break
-    return sorted(found, key=lambda w: (w.reported, -w.rung.at_percent)) if len(found) > 1 else found
+def wants(standings: Iterable[Standing], model: str) -> Iterator[Wanted]:
+    """What the rungs reached want for a model: the strictest first, those of reporting budgets last.
+
+    One after the other: where the first is done, what the others name is not looked at.
+    """
+    reached = [(standing, rung) for standing in standings for rung in standing.reached(DOWNGRADE)]
+    for standing, rung in sorted(reached, key=_strictest):
+        for pattern, other in rung.models:
+            if matches_model(model, pattern):
+                if other != model:
+                    yield Wanted(standing.budget, standing.limit, rung, other, literal=pattern == model)
+                break
+
+
+def _strictest(reached: tuple[Standing, Rung]) -> tuple[bool, int]:
+    standing, rung = reached
+    return standing.budget.enforcement == REPORT, -rung.at_percent
 
 
 def _fixed(ask: Ask) -> str | None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from wfb_core import bounds
 from wfb_core.call import CallFacts
-from wfb_core.price import ModelPrice, cost
+from wfb_core.price import ModelPrice
+from wfb_core.rates import total
 from wfb_core.usage import Usage
 
 PRIOR_BYTES_PER_TOKEN = 3.3
@@ -82,7 +83,7 @@ class Expectations:
         """The probable cost of a call in nano-USD, at least 1 and never above its hold."""
         usage = self._usage(facts, price)
         rates = price.rates_for(usage.input_tokens, facts.tier)
-        nanos = hold if rates is None else cost(usage, rates).total
+        nanos = hold if rates is None else total(usage, rates)
         return max(1, min(nanos, hold))
 
     def switched(
@@ -108,7 +109,7 @@ class Expectations:
         other_rates = other_price.rates_for(fresh.input_tokens, other.tier)
         if rates is None or other_rates is None:
             return None
-        return cost(usage, rates).total, cost(fresh, other_rates).total
+        return total(usage, rates), total(fresh, other_rates)
 
     def observe(self, facts: CallFacts, usage: Usage, *, cut: bool = False) -> Observation:
         """Learns from what a call used; returns how far off the expectation was.

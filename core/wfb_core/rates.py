@@ -120,6 +120,20 @@ def cost(usage: Usage, rates: Rates) -> Cost:
     Parts that the usage counts beyond their whole are cut to it, so that nothing is paid twice. A unit without a rate
     adds nothing here: `unpriced` names it.
     """
+    products = _products(usage, rates)
+    sums = round_div(sum(products), PER)
+    inputs, reads, writes, outputs, fees = (round_div(product, PER) for product in products)
+    list_total = sums if rates.listed is None else total(usage, rates.listed)
+    return Cost(sums, inputs, reads, writes, outputs, fees, list_total)
+
+
+def total(usage: Usage, rates: Rates) -> int:
+    """The total of `cost` alone, nano-USD: what comparing two prices takes."""
+    return round_div(sum(_products(usage, rates)), PER)
+
+
+def _products(usage: Usage, rates: Rates) -> tuple[int, int, int, int, int]:
+    """Uncached input, cache reads, cache writes, output and fees, each times `PER`."""
     fresh = max(0, usage.input_tokens - usage.cache_read_tokens - usage.cache_write_tokens)
     inputs = fresh * rates.input
     reads = usage.cache_read_tokens * rates.cache_read
@@ -139,17 +153,7 @@ def cost(usage: Usage, rates: Rates) -> Cost:
     writes = (
         usage.cache_write_tokens - usage.cache_write_1h_tokens
     ) * rates.cache_write + usage.cache_write_1h_tokens * rates.cache_write_1h
-    fees = _fees(usage.units, rates) if rates.units else 0
-    total = round_div(inputs + reads + writes + outputs + fees, PER)
-    return Cost(
-        total,
-        round_div(inputs, PER),
-        round_div(reads, PER),
-        round_div(writes, PER),
-        round_div(outputs, PER),
-        round_div(fees, PER),
-        total if rates.listed is None else cost(usage, rates.listed).total,
-    )
+    return inputs, reads, writes, outputs, _fees(usage.units, rates) if rates.units else 0
 
 
 def unpriced(usage: Usage, rates: Rates) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 The decision is whether a call goes and to which model: every budget's lists, prices and bounds, where its windows stand,
 and the model that a rung wants. How much is held for it, and the hold in the wallet, are shown beside it. Reading and
-writing the request, the network, and the file that a hold is written to are no part of either. The guard against loops is measured apart:
+writing the request, the network, and the file that a hold is written to are no part of either. Which window is the tightest is
+looked up when the answer comes, for its headers. The guard against loops is measured apart:
 it runs only where a budget has one.
 
 Run: python tests/bench/decide.py [--json] [--rounds N]; the figures go to tests/bench/results/decide.json.
@@ -103,14 +104,17 @@ class Chain:
         return decide(self.budgets, self.facts, self.price.dearest(self.facts.tier))
 
     def standing(self):
-        """How the windows stand, and the tightest of them."""
+        """How the windows stand."""
         spent = self.wallet.spent
-        found = [
+        return [
             Standing(b, b.limits[0], known)
             for b, name in zip(self.budgets, self.names, strict=True)
             if (known := spent(name)) is not None
         ]
-        return found, tightest(found)
+
+    def marks(self):
+        """The tightest of the windows, which the answer's headers name."""
+        return tightest(self.standing())
 
     def model(self, standings):
         """The model to ask, and its price."""
@@ -138,8 +142,7 @@ class Chain:
     def decision(self):
         """The decision: whether it goes, and to which model."""
         assert self.lists().refusal is None
-        standings, _ = self.standing()
-        return self.model(standings)
+        return self.model(self.standing())
 
     def held(self):
         """The decision, and the money for it."""
@@ -171,7 +174,7 @@ def measured(work, rounds, after=lambda: None):
 def chain(percent, prices, rounds):
     """The steps by themselves, and all of them one after the other."""
     it = Chain(percent, prices)
-    standings, _ = it.standing()
+    standings = it.standing()
     price = it.model(standings)
     amounts = it.amount(price)
     return {
@@ -180,6 +183,7 @@ def chain(percent, prices, rounds):
         "which model is asked": measured(lambda: it.model(standings), rounds),
         "how much is held": measured(lambda: it.amount(price), rounds),
         "the hold in six windows": measured(lambda: it.hold(amounts), rounds, it.end),
+        "on the way back: the tightest window": measured(it.marks, rounds),
         DECISION: measured(it.decision, rounds),
         "decision and hold": measured(it.held, rounds, it.end),
     }
@@ -215,7 +219,7 @@ def show(console, figures):
     table = Table("µs with six budgets", "below every rung p50", "p99", "on every rung p50", "p99", box=box.SIMPLE_HEAD)
     for step in below:
         cells = (below[step]["p50"], below[step]["p99"], beyond[step]["p50"], beyond[step]["p99"])
-        table.add_row(step, *map(str, cells), end_section=step == "the hold in six windows")
+        table.add_row(step, *map(str, cells), end_section=step.startswith("on the way back"))
     console.print(table)
     for name in CASES:
         p50 = figures[name][DECISION]["p50"]
