@@ -9,7 +9,9 @@ from urllib.parse import quote
 
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
+from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigLoader, KubeConfigMerger
 from urllib3.exceptions import HTTPError
+from yaml import YAMLError
 
 from wfb_operator.cli.plan import UsageError
 from wfb_operator.cli.state import LedgerError
@@ -119,14 +121,26 @@ def _load(settings: client.Configuration, kubeconfig: str | None, context: str |
     """Fills the settings from a kubeconfig, or from the pod's account as kubectl does; returns the namespace they name."""
     try:
         config.load_kube_config(kubeconfig, context=context, client_configuration=settings)
-        contexts, current = config.list_kube_config_contexts(kubeconfig)
+        # What the client lists of contexts asks for a current one, which --context can do without.
+        merged = KubeConfigMerger(kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION).config
+        chosen = KubeConfigLoader(merged, active_context=context).current_context
     except (config.ConfigException, OSError) as error:
         if not (kubeconfig or context):
             with contextlib.suppress(config.ConfigException, OSError):
                 config.load_incluster_config(client_configuration=settings)
                 return POD_NAMESPACE.read_text().strip()
         raise UsageError(f"no cluster to read the books of: {error}; give --kubeconfig FILE") from error
-    chosen = next((c for c in contexts if c["name"] == context), current) or {}
+    except (
+        YAMLError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        KeyError,
+    ) as error:  # the client reads what is no kubeconfig so
+        file = kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION
+        raise UsageError(
+            f"{file} is no kubeconfig ({type(error).__name__}): see it with kubectl config view, or give --kubeconfig FILE"
+        ) from error
     return str(chosen.get("context", {}).get("namespace") or "default")
 
 

@@ -172,6 +172,24 @@ def test_what_a_pod_of_a_cluster_would_meet(plugin, ledger):
     assert [d["message"] for d in found["decisions"]] == ["of this pod"]
 
 
+def test_a_token_counts_as_a_certificate_does(plugin, ledger, tmp_path):
+    """A service account's token in a kubeconfig without a current context, which --context names, reads what it may."""
+    account = {"name": "reporter", "namespace": "billing"}
+    who = role("spend-reporter", "system:serviceaccount:billing:reporter", "billing")
+    ledger.api.apply([{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account}, *who])
+    token = ledger.api.kubectl("create", "token", "reporter", "-n", "billing").strip()
+    config = yaml.safe_load(ledger.api.user("anna").read_text())
+    config["users"] = [{"name": "u", "user": {"token": token}}]
+    config["contexts"] = [{"name": "ours", "context": {"cluster": "c", "user": "u", "namespace": "billing"}}]
+    del config["current-context"]
+    file = tmp_path / "kubeconfig"
+    file.write_text(yaml.safe_dump(config))
+    options = ("--kubeconfig", file, "--context", "ours", "--by", "namespace", "--json")
+    found = document_of(plugin("nobody", "report", *options))
+    assert [(r["namespace"], r["usd"]) for r in found["usage"]] == [("billing", "7.00")]
+    assert plugin("nobody", "report", *options, "-n", "research").returncode == 125
+
+
 REFUSED = {
     "another namespace": (("report", "-n", "research"), "you may not read the spend of namespace research"),
     "all of it": (("top", "-A", "--once"), "you may not read the spend of all namespaces"),

@@ -43,6 +43,22 @@ WRONG = {
 }
 
 
+NO_KUBECONFIGS = {
+    "no YAML": "a: [unclosed",
+    "a text": "just text",
+    "contexts that are none": "{contexts: 5, current-context: x}",
+}
+
+
+@pytest.mark.parametrize("text", NO_KUBECONFIGS.values(), ids=NO_KUBECONFIGS)
+def test_a_file_that_is_no_kubeconfig(wfb, text):
+    """One sentence that names the file, whatever is in it."""
+    (wfb.folder / "kubeconfig").write_text(text)
+    ended = wfb.run("ui", "-A", "--no-browser", "--kubeconfig", "kubeconfig")
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
+    assert "kubeconfig is no kubeconfig (" in ended.stderr
+
+
 @pytest.mark.parametrize(("arguments", "words"), WRONG.values(), ids=WRONG)
 def test_what_cannot_be_opened_is_said(wfb, arguments, words):
     """Exit code 2 and a way out, and no page."""
