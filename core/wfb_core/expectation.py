@@ -11,7 +11,7 @@ from wfb_core import bounds
 from wfb_core.call import CallFacts
 from wfb_core.price import ModelPrice
 from wfb_core.rates import total
-from wfb_core.usage import Usage
+from wfb_core.usage import Guess, Usage
 
 PRIOR_BYTES_PER_TOKEN = 3.3
 """Before anything is learned: between JSON (3.4) and dense text, on the dear side."""
@@ -81,7 +81,7 @@ class Expectations:
 
     def expected(self, facts: CallFacts, price: ModelPrice, hold: int) -> int:
         """The probable cost of a call in nano-USD, at least 1 and never above its hold."""
-        usage = self._usage(facts, price)
+        usage = self._guess(facts, price)
         rates = price.rates_for(usage.input_tokens, facts.tier)
         nanos = hold if rates is None else total(usage, rates)
         return max(1, min(nanos, hold))
@@ -95,10 +95,10 @@ class Expectations:
         that or the provider bills it. Both make as much output as the call's own model usually does. None where a
         service tier has no price.
         """
-        usage = self._usage(facts, price)
+        usage = self._guess(facts, price)
         tokens = usage.input_tokens if facts.hidden_input else self._tokens(other, other_price)
         writes = facts.cache_write or facts.cache_write_1h or (usage.cache_write_tokens and other_price.bills_writes)
-        fresh = Usage(
+        fresh = Guess(
             input_tokens=tokens,
             cache_write_tokens=tokens if writes else 0,
             cache_write_1h_tokens=tokens if writes and facts.cache_write_1h else 0,
@@ -151,17 +151,17 @@ class Expectations:
         """The error of every remembered (provider, model), for metrics."""
         return {key: learned.figures for key, learned in self._learned.items()}
 
-    def _usage(self, facts: CallFacts, price: ModelPrice) -> Usage:
+    def _guess(self, facts: CallFacts, price: ModelPrice) -> Guess:
         tokens, output = self._tokens(facts, price), self._output(facts)
         most = bounds.output_bound(facts, price)
         if most is not None:
             output = min(output, most * max(facts.choices, 1))
         learned = self._learned.get((facts.provider, facts.model))
         if learned is None or learned.inputs <= 0:
-            return Usage(input_tokens=tokens, output_tokens=output, units=facts.units)
+            return Guess(input_tokens=tokens, output_tokens=output, units=facts.units)
         read = min(tokens, int(tokens * learned.reads / learned.inputs))
         write = min(tokens - read, int(tokens * learned.writes / learned.inputs))
-        return Usage(
+        return Guess(
             input_tokens=tokens,
             cache_read_tokens=read,
             cache_write_tokens=write,

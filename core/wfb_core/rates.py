@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from wfb_core.money import ceil_div, round_div
-from wfb_core.usage import Usage
+from wfb_core.usage import Guess, Usage
 
 PER = 1_000_000
 """Tokens, or units, that a rate is stated for."""
@@ -127,12 +127,12 @@ def cost(usage: Usage, rates: Rates) -> Cost:
     return Cost(sums, inputs, reads, writes, outputs, fees, list_total)
 
 
-def total(usage: Usage, rates: Rates) -> int:
+def total(usage: Usage | Guess, rates: Rates) -> int:
     """The total of `cost` alone, nano-USD: what comparing two prices takes."""
     return round_div(sum(_products(usage, rates)), PER)
 
 
-def _products(usage: Usage, rates: Rates) -> tuple[int, int, int, int, int]:
+def _products(usage: Usage | Guess, rates: Rates) -> tuple[int, int, int, int, int]:
     """Uncached input, cache reads, cache writes, output and fees, each times `PER`."""
     fresh = max(0, usage.input_tokens - usage.cache_read_tokens - usage.cache_write_tokens)
     inputs = fresh * rates.input
@@ -174,7 +174,7 @@ _SEEN_IN_TOKENS = frozenset({"audio_input_ms", "audio_output_ms", "characters", 
 """Units of what is billed in tokens by other models."""
 
 
-def _by_modality(usage: Usage, rates: Rates, fresh: int) -> tuple[int, int]:
+def _by_modality(usage: Usage | Guess, rates: Rates, fresh: int) -> tuple[int, int]:
     """What uncached input and cache reads cost where parts of them are audio or images."""
     read_audio = min(usage.audio_cache_read_tokens, usage.cache_read_tokens)
     read_image = min(usage.image_cache_read_tokens, usage.cache_read_tokens - read_audio)

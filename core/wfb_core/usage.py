@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 from operator import attrgetter, gt
+from typing import NamedTuple
 
 UNITS = {
     "annotated_pages": "pages read and annotated, counted apart from those only read",
@@ -68,6 +69,24 @@ class Usage:
             for part, total in _PART_OF.items():
                 if getattr(self, part) > getattr(self, total):
                     raise ValueError(f"{part} {getattr(self, part)} exceeds {total} {getattr(self, total)}")
+
+
+class Guess(NamedTuple):
+    """A usage that is thought of and not counted, with the fields of Usage: our own numbers, which nobody need check."""
+
+    input_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    image_input_tokens: int = 0
+    audio_cache_read_tokens: int = 0
+    image_cache_read_tokens: int = 0
+    audio_output_tokens: int = 0
+    image_output_tokens: int = 0
+    units: tuple[tuple[str, int], ...] = ()
 
 
 _COUNTED = tuple(f.name for f in fields(Usage) if f.name != "units")

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from wfb_core.usage import Usage
+from wfb_core.usage import Guess, Usage
 
 IMPOSSIBLE = [
     ({"input_tokens": -1}, "input_tokens is -1"),
@@ -40,3 +40,9 @@ def test_classes_may_fill_their_totals():
     full = Usage(10, 4, 6, 6, 8, 8)
     assert full.cache_read_tokens + full.cache_write_tokens == full.input_tokens
     assert Usage() == Usage(0, 0, 0, 0, 0, 0)
+
+
+def test_a_guess_has_the_fields_of_a_usage():
+    """What reads the one reads the other: the same names with the same defaults."""
+    assert Guess._fields == tuple(f.name for f in fields(Usage))
+    assert Guess()._asdict() == {f.name: f.default for f in fields(Usage)}
