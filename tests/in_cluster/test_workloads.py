@@ -113,7 +113,9 @@ def test_a_deployment_rolls_without_a_failed_call(cluster, installed, providers,
         cluster.kubectl("rollout", "restart", "-n", place, "deployment/rolling")
         cluster.kubectl("rollout", "status", "-n", place, "deployment/rolling", "--timeout=120s", timeout=150)
         until(lambda: not set(old) & set(_names(cluster, place)), "the old pods gone", 60)
-    new = [until(lambda n=n: cluster.kubectl("logs", "-n", place, n, "-c", "agent"), n) for n in _names(cluster, place)]
+    new = [
+        until(lambda n=n: cluster.kubectl("logs", "-n", place, n, "-c", "agent"), n, 60) for n in _names(cluster, place)
+    ]
     for text in (*texts(), *new):
         statuses = {one["status"] for one in said(text)}
         assert statuses == {200}, text[-2000:]
