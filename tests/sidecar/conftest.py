@@ -65,7 +65,7 @@ def client():
     def make(sidecar, *, proxy=True):
         """One client; without the proxy for base-url mode."""
         trust = ssl.create_default_context(cafile=sidecar.bundle)
-        made = httpx2.Client(proxy=sidecar.proxy if proxy else None, verify=trust, timeout=20)
+        made = httpx2.Client(proxy=sidecar.proxy if proxy else None, verify=trust, timeout=60)
         opened.append(made)
         return made
 
