@@ -3,48 +3,28 @@
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from wfb_operator.cli.plan import UsageError
 from wfb_operator.cli.processes import signals_held
+from wfb_operator.cli.resource_books import ResourceBooks
 from wfb_operator.cli.state import Ledger, State, enter, find_ledger, leave, start_ledger, started
-from wfb_operator.showback.books import PAGE, Reading, Row
+
+PATHS = {"summaries": "/v1/summary"}
+"""Where the ledger itself has a resource; the others are at ``/v1/NAME``."""
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerBooks:
+class LedgerBooks(ResourceBooks):
     """Reads over HTTP; raises LedgerError."""
 
     ledger: Ledger
 
-    def usage(
-        self, by: Sequence[str], since: int, until: int, *, only: Mapping[str, str], skip: int = 0, most: int = PAGE
-    ) -> Reading:
-        """Sums of usage by some dimensions in [since, until), dearest first; ``only`` keeps rows that have these values."""
-        numbers = {"since": since, "until": until, "skip": skip, "limit": most}
-        query = {**only, "by": ",".join(by), **{name: str(value) for name, value in numbers.items()}}
-        answer = self.ledger.get("/v1/usage", **query)
-        return Reading(answer["usage"], answer["since"], answer["until"])
-
-    def summary(self, since: int) -> Row:
-        """Every budget's windows now, with usage since a time."""
-        found: Row = self.ledger.get("/v1/summary", since=str(since))
-        return found
-
-    def decisions(self, kind: str, most: int) -> list[Row]:
-        """The newest decisions, of a kind where it is not empty."""
-        found: list[Row] = self.ledger.get("/v1/decisions", kind=kind, limit=str(most))["decisions"]
-        return found
-
-    def runs(self, most: int) -> list[Row]:
-        """The runs seen last."""
-        found: list[Row] = self.ledger.get("/v1/runs", limit=str(most))["runs"]
-        return found
-
-    def stages(self, most: int) -> list[Row]:
-        """The newest changes of stage."""
-        found: list[Row] = self.ledger.get("/v1/stages", limit=str(most))["stages"]
+    def get(self, resource: str, query: Mapping[str, str]) -> dict[str, Any]:
+        """One resource of the ledger itself; raises LedgerError."""
+        found: dict[str, Any] = self.ledger.get(PATHS.get(resource, f"/v1/{resource}"), **query)
         return found
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,15 +14,16 @@ from urllib3.exceptions import HTTPError
 from yaml import YAMLError
 
 from wfb_operator.cli.plan import UsageError
+from wfb_operator.cli.resource_books import ResourceBooks
 from wfb_operator.cli.state import LedgerError
-from wfb_operator.showback.books import PAGE, Reading, Row
+from wfb_operator.showback.books import Row
 
 ROOT = "/apis/spend.aifinops.dev/v1alpha1"
 SECONDS = 15.0
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
-class ClusterBooks:
+class ClusterBooks(ResourceBooks):
     """The aggregated API ``spend.aifinops.dev`` of one cluster, for one namespace or for all."""
 
     def __init__(
@@ -46,34 +47,9 @@ class ClusterBooks:
         """Whose books these are, in words."""
         return f"namespace {self.namespace}" if self.namespace else "all namespaces"
 
-    def usage(
-        self, by: Sequence[str], since: int, until: int, *, only: Mapping[str, str], skip: int = 0, most: int = PAGE
-    ) -> Reading:
-        """Sums of usage by some dimensions in [since, until), dearest first; ``only`` keeps rows that have these values."""
-        numbers = {"since": since, "until": until, "skip": skip, "limit": most}
-        query = {**only, "by": ",".join(by), **{name: str(value) for name, value in numbers.items()}}
-        answer = self.get("usage", query)
-        return Reading(answer["usage"], answer["since"], answer["until"])
-
-    def summary(self, since: int) -> Row:
-        """Every budget's windows now, with usage since a time."""
-        return self.get("summaries", {"since": str(since)})
-
-    def decisions(self, kind: str, most: int) -> list[Row]:
-        """The newest decisions, of a kind where it is not empty."""
-        return list(self.get("decisions", {"kind": kind, "limit": str(most)})["decisions"])
-
     def decision(self, name: str) -> Row | None:
         """One decision by its id; None where it is not known in these books."""
         return next(iter(self.get("decisions", {"id": name})["decisions"]), None)
-
-    def runs(self, most: int) -> list[Row]:
-        """The runs seen last."""
-        return list(self.get("runs", {"limit": str(most)})["runs"])
-
-    def stages(self, most: int) -> list[Row]:
-        """The newest changes of stage."""
-        return list(self.get("stages", {"limit": str(most)})["stages"])
 
     def get(self, resource: str, query: Mapping[str, str]) -> dict[str, Any]:
         """One resource of the aggregated API; raises LedgerError with the API server's sentence."""

@@ -9,13 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from wfb_operator.cli import source
-from wfb_operator.cli.books import check_recorded, visiting
+from wfb_operator.cli.books import LedgerBooks, check_recorded, visiting
 from wfb_operator.cli.plan import UsageError
-from wfb_operator.cli.state import Ledger, LedgerError
+from wfb_operator.cli.state import LedgerError
 from wfb_operator.page.server import PageServer, Read
-
-PATHS = {"summaries": "/v1/summary"}
-"""Where the ledger itself has a resource of the page; the others are at ``/v1/NAME``."""
 
 
 def add_parser(commands: Any) -> None:
@@ -55,16 +52,16 @@ def run(args: argparse.Namespace) -> int:
     state = source.state_of(args)
     check_recorded(state)
     with visiting(state) as ledger:
-        return _serve(_locally(ledger), "runs on this machine", args)
+        return _serve(_locally(LedgerBooks(ledger)), "runs on this machine", args)
 
 
-def _locally(ledger: Ledger) -> Read:
+def _locally(books: LedgerBooks) -> Read:
     one_at_a_time = threading.Lock()  # the ledger is reached over one connection
 
     def read(resource: str, query: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
         try:
             with one_at_a_time:
-                return 200, ledger.get(PATHS.get(resource, f"/v1/{resource}"), **query)
+                return 200, books.get(resource, query)
         except LedgerError as error:
             return error.status or 502, {"message": str(error)}
 
