@@ -10,7 +10,7 @@ from typing import Any
 from wfb_core.budget import DOWNGRADE, RUN, Budget
 from wfb_core.money import format_usd, parse_usd
 from wfb_core.price import PriceBook
-from wfb_core.rates import cost
+from wfb_core.rates import total
 from wfb_core.selectors import LABEL_PREFIX, NAMESPACE_NAME, SHORT_LABELS, mismatch
 from wfb_core.usage import Usage
 from wfb_core.whatif import Minute, Replayed, WhatIf, replay
@@ -168,7 +168,7 @@ def _repriced(prices: PriceBook, row: Row, models: Sequence[str]) -> Iterator[tu
         price = prices.find(row["provider"], model, row["minute"] * 60.0)
         rates = None if price is None else price.rates_for(row["input_tokens"] // max(1, row["calls"]))
         if rates is not None:
-            yield model, cost(Usage(**tokens), rates).total
+            yield model, total(Usage(**tokens), rates)
 
 
 def _prices() -> PriceBook:

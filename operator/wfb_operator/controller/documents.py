@@ -35,19 +35,17 @@ def plan(
     standings = {}
     for key in sorted(budgets):
         document, mistake = stated(budgets[key]), None
-        read = _read(json.dumps(document))
-        if isinstance(read, BudgetErrors):
+        try:
+            _read(json.dumps(document))
+        except BudgetErrors as wrong:
             kept = in_force.get(key)
-            mistake = _mistake(read, kept=kept is not None)
+            mistake = _mistake(wrong, kept=kept is not None)
             if kept is None:
                 standings[key] = Standing(None, mistake)
                 continue
             document = dict(kept)
         documents[key] = reporting(document) if only_report else document
-        read = _read(json.dumps(documents[key]))
-        if isinstance(read, BudgetErrors):
-            raise read
-        standings[key] = Standing(read, mistake, only_report)
+        standings[key] = Standing(_read(json.dumps(documents[key])), mistake, only_report)
     return Plan(documents, standings)
 
 
@@ -68,11 +66,8 @@ def stated(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=READ_MOST)
-def _read(text: str) -> Budget | BudgetErrors:
-    try:
-        return parse_budget(json.loads(text))
-    except BudgetErrors as wrong:
-        return wrong
+def _read(text: str) -> Budget:
+    return parse_budget(json.loads(text))
 
 
 def _mistake(wrong: BudgetErrors, *, kept: bool) -> Condition:

@@ -50,7 +50,7 @@ class StatusWriter:
         async with self._writers:
             if self._silent or self._monotonic() > until:
                 self._pace.spare()
-                return  # one write that finds nobody is enough: the others wait for the next round
+                return  # one write that finds nobody is enough, and so is a second: the others wait for the next round
             try:
                 await asyncio.to_thread(self._cluster.apply_status, document, status)
             except ClusterError as error:

@@ -223,11 +223,11 @@ async function look() {
   const dimension = at("dimension").value, hours = Number(at("hours").value), kind = at("kind").value;
   const summary = await read("summaries", { since: 1e12 }); // its usage is not drawn
   const now = Math.floor(summary.now), since = now - hours * 3600;
-  const [byDimension, overTime, recent, runs, stages, decisions] = await Promise.all([
+  const [byDimension, overTime, recent, runs, stages, decisions, anomalies, loops] = await Promise.all([
     read("usage", { by: dimension, since }), read("usage", { by: `minute,${dimension}`, since }),
     read("usage", { by: "provider", since: now - 900 }), read("runs", { limit: 20 }),
-    read("stages", { limit: 20 }), read("decisions", { limit: 50, ...(kind && { kind }) })]);
-  const [anomalies, loops] = await Promise.all([readIfThere("anomalies"), readIfThere("loops", { limit: 20 })]);
+    read("stages", { limit: 20 }), read("decisions", { limit: 50, ...(kind && { kind }) }),
+    readIfThere("anomalies"), readIfThere("loops", { limit: 20 })]);
   drawFigures(summary, byDimension.usage, recent.usage, hours);
   drawBudgets(summary);
   drawChart(overTime.usage, dimension, now, hours);
