@@ -85,6 +85,12 @@ def hold(facts: CallFacts, price: ModelPrice, output_tokens: int) -> int | None:
     return ceil_div(fixed + max(output_tokens, 0) * per_token, PER)
 
 
+def most(facts: CallFacts, price: ModelPrice) -> int | None:
+    """Nano-USD that the call cannot cost more than, whatever it writes; None where its output has no bound, or as `hold`."""
+    output = output_bound(facts, price)
+    return None if output is None else hold(facts, price, output)
+
+
 def minimum(facts: CallFacts, price: ModelPrice) -> int | None:
     """The least worth holding: the hold with `FLOOR_TOKENS` of output, or its bound where that is less; None as `hold`."""
     bound = output_bound(facts, price)

@@ -31,9 +31,7 @@ def evidence_of(
         "waited": round(call.waited, 1),
     }
     if price is not None and call.rates is not None:
-        least = bounds.minimum(facts, price)
-        output = bounds.output_bound(facts, price)
-        full = None if output is None else bounds.hold(facts, price, output)
+        least, full = bounds.minimum(facts, price), bounds.most(facts, price)
         found["price"] = {
             "input": format_usd(call.rates.input),
             "output": format_usd(call.rates.output),

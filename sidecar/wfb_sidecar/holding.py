@@ -7,8 +7,8 @@ from typing import Any
 
 from wfb_core import bounds, reasons
 from wfb_core.budget import IGNORE, REPORT
-from wfb_core.call import CallFacts
 from wfb_core.decide import Refusal
+from wfb_core.dialects.refusal import LONGEST, SHORTEST
 from wfb_core.expectation import Expectations
 from wfb_core.grants import BUSY, EXHAUSTED, GRANTED, PACED, STUCK, THROTTLED, TIMED_OUT
 from wfb_core.model_names import same_form
@@ -27,9 +27,6 @@ from wfb_sidecar.till import Till
 
 ATTEMPTS = 4
 """How often a call's cap is lowered to what is left before it is refused: each time the ledger has just said what is."""
-
-RETRY_MOST = 59
-"""The longest Retry-After, in seconds, for a turn that comes later: every SDK obeys up to this."""
 
 REPORT_SECONDS = 5.0
 """How long a call waits for a ledger where every budget only reports: it goes in any case."""
@@ -123,7 +120,7 @@ class Holding:
         obstacle = self._till.wallet.obstacle(call.id)
         if answer in {TIMED_OUT, BUSY} and obstacle is not None and obstacle.way in TURNS:
             reason, text = TURNS[obstacle.way]
-            after = min(max(1, ceil(obstacle.turn)), RETRY_MOST)
+            after = min(max(SHORTEST, ceil(obstacle.turn)), LONGEST)
             return self._money_refusal(call, windows, reason, 429, text, after)
         reason, text, after = {
             TIMED_OUT: (reasons.MONEY_IN_FLIGHT, "the money left is held by calls in flight", 2),
@@ -182,15 +179,9 @@ class Holding:
             if not all(model_allowed(w.budget, model) for w in windows):
                 continue
             price = prices.find(call.provider, model, call.at)
-            least = None if price is None else _least(facts, price)
+            # Where a signature forbids to lower its cap a call needs all that it can cost.
+            needs = bounds.most if facts.signed else bounds.minimum
+            least = None if price is None else needs(facts, price)
             if least is not None and least <= left:
                 return model
         return None
-
-
-def _least(facts: CallFacts, price: ModelPrice) -> int | None:
-    """The least that a call needs at a price: all of it where a signature forbids to lower its cap."""
-    if not facts.signed:
-        return bounds.minimum(facts, price)
-    output = bounds.output_bound(facts, price)
-    return None if output is None else bounds.hold(facts, price, output)

@@ -7,6 +7,7 @@ from math import ceil
 from wfb_core import bounds, reasons
 from wfb_core.budget import RUN, STRICT, Budget, Limit
 from wfb_core.decide import Refusal
+from wfb_core.dialects.refusal import LONGEST
 from wfb_core.expectation import Expectations
 from wfb_core.money import format_usd
 from wfb_core.price import ModelPrice
@@ -28,8 +29,8 @@ TEXTS = {
     reasons.THROTTLED: "it is exhausted, and its trickle (onExhausted.usdPerHour) does not pay this call yet",
 }
 
-RETRY_LEAST, RETRY_MOST = 2, 59
-"""Seconds of Retry-After: calls in flight take their time, and 59 is what every SDK obeys."""
+RETRY_LEAST = 2
+"""Seconds of Retry-After: calls in flight take their time."""
 
 
 class NamedRuns:
@@ -69,9 +70,7 @@ class NamedRuns:
             return None
         budget, limit = found
         clamps = all(b.output_bound != STRICT for b in scope.budgets) and not call.facts.signed
-        floor = bounds.minimum(call.facts, price)
-        output = bounds.output_bound(call.facts, price)
-        full = None if output is None else bounds.hold(call.facts, price, output)
+        floor, full = bounds.minimum(call.facts, price), bounds.most(call.facts, price)
         least = floor if clamps else full
         if floor is None or least is None:
             return None  # nothing bounds it: holding says so
@@ -128,5 +127,5 @@ class NamedRuns:
             RUN,
             limit.nanos,
             used,
-            retry_after=None if exhausted else min(max(RETRY_LEAST, ceil(held.turn)), RETRY_MOST),
+            retry_after=None if exhausted else min(max(RETRY_LEAST, ceil(held.turn)), LONGEST),
         )

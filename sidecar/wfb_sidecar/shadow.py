@@ -19,7 +19,7 @@ from wfb_core.expectation import Expectations
 from wfb_core.grants import EXHAUSTED, GRANTED, HELD, PACED, THROTTLED
 from wfb_core.money import format_usd
 from wfb_core.price import ModelPrice
-from wfb_core.price import cost as price_of
+from wfb_core.rates import total
 from wfb_sidecar.books import Books
 from wfb_sidecar.call import Call, Instead
 from wfb_sidecar.clock import LedgerClock
@@ -180,7 +180,7 @@ def _elsewhere(shadow: _Shadow, cost: int) -> int:
     if shadow.would is None or usage is None:
         return cost
     rates = shadow.would.price.rates_for(usage.input_tokens, shadow.would.facts.tier)
-    return cost if rates is None else price_of(usage, rates).total
+    return cost if rates is None else total(usage, rates)
 
 
 def _numbered(call: Call, number: int) -> Call:

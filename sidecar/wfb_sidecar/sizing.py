@@ -39,8 +39,7 @@ def sizes_of(
 ) -> Sizes | None:
     """What a call may hold; None where nothing bounds it, nothing may be written into it, and a budget minds."""
     modes = {b.output_bound for b in deciding}
-    output, least = bounds.output_bound(facts, price), bounds.minimum(facts, price)
-    full = None if output is None else bounds.hold(facts, price, output)
+    full, least = bounds.most(facts, price), bounds.minimum(facts, price)
     clamps = STRICT not in modes
     if modes and (least is None or (full is None and not clamps)):
         return None
