@@ -50,6 +50,7 @@ def add_parser(commands: Any) -> None:
     add = parser.add_argument
     add("-f", "--file", metavar="FILE", required=True, help="a YAML file of budgets, as wfb run and kubectl take it")
     add("--since", metavar="WHEN", default="7d", help="30m, 24h, 7d, 2w, or a date such as 2026-11-23 (default: 7d)")
+    add("--prices", metavar="FILE", help="contract prices over the list's, by which a Downgrade is priced")
     source.add_flags(parser)
     add("--json", action="store_true", help="one JSON document instead of tables")
     parser.set_defaults(run=run)
@@ -64,13 +65,14 @@ def run(args: argparse.Namespace) -> int:
     since = moment_of(args.since, now)
     if since >= now:
         raise UsageError(f"--since {args.since} is not in the past: give when the replay is to begin")
+    downgrades = any(rung.models for b in budgets for limit in b.limits for rung in b.ladder_of(limit))
+    prices = _prices(args.prices) if downgrades or args.prices else None
     with source.opened(args) as found:
         history = recorded(found.books, since, int(now) + 60)
     for sentence in (older(history, since), *(beyond(budget, found) for budget in budgets)):
         if sentence:
             sys.stderr.write(f"wfb: {sentence}\n")
     rows = history.rows
-    prices = _prices() if any(r.models for b in budgets for limit in b.limits for r in b.ladder_of(limit)) else None
     replays = [(budget, replay(budget, minutes_of(budget, rows, prices))) for budget in budgets]
     if args.json:
         exact = {"since": history.since, "until": int(now)}
@@ -171,10 +173,16 @@ def _repriced(prices: PriceBook, row: Row, models: Sequence[str]) -> Iterator[tu
             yield model, total(Usage(**tokens), rates)
 
 
-def _prices() -> PriceBook:
+def _prices(file: str | None) -> PriceBook:
+    """List prices, and the contract's over them; raises UsageError for a slip in the file."""
     from wfb_operator.prices.compile import compile_snapshot  # noqa: PLC0415 — takes a while to load
+    from wfb_operator.prices.overlay import load_overlay  # noqa: PLC0415
 
-    return PriceBook.from_snapshot(compile_snapshot("whatif").data)
+    try:
+        snapshot = compile_snapshot("whatif", overlay=load_overlay(file) if file else None)
+    except ValueError as e:
+        raise UsageError(f"--prices {e}") from None
+    return PriceBook.from_snapshot(snapshot.data)
 
 
 def document(budget: Budget, found: WhatIf) -> dict[str, Any]:

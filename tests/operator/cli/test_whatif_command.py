@@ -2,6 +2,7 @@
 
 import json
 import time
+from decimal import Decimal
 
 import pytest
 
@@ -62,3 +63,27 @@ def test_a_beginning_that_is_none(wfb, since):
     """A time that is not understood, or has not come, is named before anything is read."""
     ended = wfb.run("whatif", "-f", wfb.budget(), "--since", since)
     assert (ended.returncode, f"--since {since}" in ended.stderr.replace("'", "")) == (2, True), ended.stderr
+
+
+def test_a_downgrade_is_priced_by_the_contract(wfb):
+    """Whether the other model is cheaper, and by how much, is the contract's to say; a slip in its file is named."""
+    now = time.time()
+    (wfb.state / "ledger").mkdir(parents=True, mode=0o700)
+    books = StoreBooks(wfb.state / "ledger")
+    told = {"nanos": 10 * USD, "input": 1_000_000, "workflow": "triage", "namespace": "billing"}
+    books.write(dict(usage_row(int(now // 60) - ago, **told) for ago in (90, 60)), now)
+    ladder = [{"atPercent": 10, "action": "Downgrade", "models": [{"from": "gpt-5", "to": "gpt-5-mini"}]}]
+    file = wfb.budget(usd="50.00", ladder=ladder)
+    contract = wfb.folder / "contract.yaml"
+    spent = {}
+    for multiplier in ("1", "0.5", "100"):
+        contract.write_text(f'prices:\n  - provider: openai\n    model: gpt-5-mini\n    multiplier: "{multiplier}"\n')
+        told = wfb.run("whatif", "-f", file, "--json", "--prices", contract)
+        assert not told.returncode, told.stderr
+        spent[multiplier] = json.loads(told.stdout)["budgets"][0]["totals"]["wouldSpendUSD"]
+    listed = json.loads(wfb.run("whatif", "-f", file, "--json").stdout)["budgets"][0]["totals"]["wouldSpendUSD"]
+    assert (spent["1"], spent["100"]) == (listed, "20.00")
+    assert (Decimal(spent["0.5"]) - 10) * 2 == Decimal(listed) - 10 < 10
+    contract.write_text("prices:\n  - provider: openai\n")
+    ended = wfb.run("whatif", "-f", file, "--prices", contract)
+    assert (ended.returncode, "--prices" in ended.stderr, "contract.yaml" in ended.stderr) == (2, True, True), ended
