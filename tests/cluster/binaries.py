@@ -49,6 +49,8 @@ PROGRAMS = {
     "kube-proxy": Program("kubernetes", "k8s.io/kubernetes/cmd/kube-proxy", 20),
     "coredns": Program("coredns", "github.com/coredns/coredns", 150),
     "helm": Program("helm", "helm.sh/helm/v4/cmd/helm", 90),
+    "cert-manager": Program("cert-manager", "github.com/cert-manager/cert-manager/cmd/controller", 120),
+    "cainjector": Program("cert-manager", "github.com/cert-manager/cert-manager/cmd/cainjector", 20),
 }
 API_SERVER = ("etcd", "kube-apiserver", "kubectl")
 """What the API server alone takes."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from cluster import images, own
+from cluster import cert_manager, images, own
 from cluster.binaries import API_SERVER, find_or_build
 from cluster.refusals import NotHereError
 
@@ -24,7 +24,7 @@ def main(names: list[str]) -> None:
     try:
         find_or_build(names or (*API_SERVER, "helm"), tell)
         if not names and not own.missing():
-            find_or_build(own.PROGRAMS, tell)
+            find_or_build((*own.PROGRAMS, *cert_manager.PROGRAMS), tell)
             images.archives(tell)
     except NotHereError as why:
         print(f"no real Kubernetes here: {why}", flush=True)

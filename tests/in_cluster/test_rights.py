@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from cluster.images import PREFIX, tag
 from cluster.install import AUDIENCE, SYSTEM
 from cluster.workloads import Agent, budget, namespace
 from harness.until import until
@@ -145,6 +146,49 @@ def test_a_token_that_is_nobodys_opens_nothing(cluster, installed, pods, token):
     for path in ("/v1/scope?version=0", "/v1/usage?by=workflow"):
         status, text = installed.ask("GET", path, token=made)
         assert status in (401, 403), (path, text)
+
+
+def test_a_pods_account_reads_the_spend_that_it_may_see(cluster, installed, pods, fresh):
+    """`kubectl wfb report` in a pod, without a kubeconfig, reads its own namespace with the pod's account, and no other's."""
+    where = fresh("rights")
+    metadata = {"name": "reader", "namespace": where}
+    view = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
+    subject = {"kind": "ServiceAccount", **metadata}
+    report = ["kubectl-wfb", "report", "--by", "workflow", "-o", "json"]
+    image = {"image": f"{PREFIX}/operator:{tag()}", "imagePullPolicy": "Never"}
+    containers = [
+        {"name": "own", "command": report, **image},
+        {"name": "other", "command": [*report, "-n", "default"], **image},
+    ]
+    spec = {"serviceAccountName": "reader", "restartPolicy": "Never", "containers": containers}
+    labels = {"aifinops.dev/inject": "false"}
+    cluster.apply(
+        [
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "RoleBinding",
+                "metadata": metadata,
+                "roleRef": view,
+                "subjects": [subject],
+            },
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {**metadata, "labels": labels}, "spec": spec},
+        ]
+    )
+    ended = until(lambda: _exit_codes(cluster, where, "reader"), "both reports", 90)
+    told = {name: cluster.kubectl("logs", "-n", where, "reader", "-c", name) for name in ended}
+    assert ended["own"] == 0, told
+    rows = json.loads(told["own"])["usage"]
+    assert {row["workflow"] for row in rows} == set(pods)
+    assert ended["other"] != 0
+    assert "you may not read the spend of namespace default" in told["other"]
+
+
+def _exit_codes(cluster, where, name):
+    """Of a pod's containers, as soon as all have ended."""
+    statuses = cluster.get("pod", name, "-n", where)["status"].get("containerStatuses", ())
+    ended = {one["name"]: one["state"]["terminated"]["exitCode"] for one in statuses if "terminated" in one["state"]}
+    return ended if len(ended) == 2 else {}
 
 
 def _nobody(cluster, folder):
