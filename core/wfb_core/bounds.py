@@ -47,8 +47,9 @@ def input_tokens_bound(facts: CallFacts, price: ModelPrice) -> int | None:
     if not price.standard[0][1].tokens_priced:
         return 0  # what its input costs is in units
     window = None if price.context is None else price.context * max(facts.inputs, 1)
-    unseen = bool(facts.hidden_input) or any(kind != "image" or price.image_tokens is None for kind, _ in facts.media)
-    if unseen:
+    if facts.hidden_input:
+        return window
+    if facts.media and any(kind != "image" or price.image_tokens is None for kind, _ in facts.media):
         return window
     shown = (
         BASE_TOKENS

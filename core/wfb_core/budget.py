@@ -46,6 +46,10 @@ class Rung:
     mid_conversation: bool = False
     """For Downgrade: whether conversations that have begun change their model too."""
 
+    def reached(self, spent: int, limit: int) -> bool:
+        """Whether so much of a limit is spent, both in nano-USD; what ends the money takes no rung back."""
+        return spent * 100 >= self.at_percent * limit
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:

@@ -47,11 +47,11 @@ def goes_on(document: Document, facts: CallFacts) -> bool:
     """
     if not EARLIER.isdisjoint(facts.hidden_input) or not EARLIER.isdisjoint(document):
         return True
-    return any(
-        _answered(item) and not (index == len(history) - 1 and _said(item))
-        for history in _histories(document)
-        for index, item in enumerate(history)
-    )
+    for history in _histories(document):
+        for index, item in enumerate(history):
+            if _answered(item) and not (index == len(history) - 1 and _said(item)):
+                return True
+    return False
 
 
 def holds_thinking(document: Document) -> bool:

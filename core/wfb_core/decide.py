@@ -6,28 +6,42 @@ answers None or a refusal. A budget in Report is asked like any other, but its r
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from wfb_core import reasons
 from wfb_core.budget import ALLOW, PRICE_AS, REFUSE, REPORT, STRICT, Budget
 from wfb_core.call import CallFacts
 from wfb_core.price import Rates
-from wfb_core.selectors import model_allowed
+from wfb_core.selectors import REMEMBERED_LONGEST, model_allowed
 
 NO_TOOLS = frozenset({"agent", "audio_output", "background", "compaction", "fallbacks", "multi_agent", "prediction"})
 """What may bill beyond any bound and is no tool that the provider runs."""
+
+
+REMEMBERED = 256
+"""Kinds of calls whose verdict is kept; the one unseen for longest gives way."""
+
+
+class Traits(NamedTuple):
+    """All that policies see of a call: calls alike in these are decided alike."""
+
+    provider: str
+    model: str
+    tier: str | None
+    unbounded: tuple[str, ...]
+    priced: bool
+    """Whether a price is known for the model and tier."""
 
 
 class Question(NamedTuple):
     """What is asked of one budget."""
 
     budget: Budget
-    facts: CallFacts | None
+    call: Traits | None
     """None where the call could not be read: an unknown path, or a body that is not its dialect."""
-    rates: Rates | None
-    """None where no price is known for the model and tier."""
     unread: str = ""
-    """Why facts are None: UNMETERED or BODY_NOT_UNDERSTOOD."""
+    """Why there is no call: UNMETERED or BODY_NOT_UNDERSTOOD."""
     detail: str = ""
     """What exactly was not understood, without content."""
 
@@ -68,7 +82,7 @@ def suspended(q: Question) -> Refusal | None:
 
 def understood(q: Question) -> Refusal | None:
     """A call that cannot be read cannot be priced: unpricedModels decides it."""
-    if q.facts is not None or q.budget.unpriced.action == ALLOW:
+    if q.call is not None or q.budget.unpriced.action == ALLOW:
         return None
     return _refuse(
         q,
@@ -80,20 +94,20 @@ def understood(q: Question) -> Refusal | None:
 
 def model_lists(q: Question) -> Refusal | None:
     """The budget's own lists of models."""
-    if q.facts is None or model_allowed(q.budget, q.facts.model):
+    if q.call is None or model_allowed(q.budget, q.call.model):
         return None
     return _refuse(
         q,
         reasons.MODEL_NOT_ALLOWED,
-        f"model {q.facts.model!r} is not allowed by budget {q.budget.key} (spec.models); use a model on its list",
+        f"model {q.call.model!r} is not allowed by budget {q.budget.key} (spec.models); use a model on its list",
     )
 
 
 def hosted_tools(q: Question) -> Refusal | None:
     """Tools that the provider runs itself: what they bill stands in no request."""
-    if q.facts is None or q.budget.hosted_tools != REFUSE:
+    if q.call is None or q.budget.hosted_tools != REFUSE:
         return None
-    used = [name for name in q.facts.unbounded if name not in NO_TOOLS]
+    used = [name for name in q.call.unbounded if name not in NO_TOOLS]
     if not used:
         return None
     return _refuse(
@@ -106,25 +120,25 @@ def hosted_tools(q: Question) -> Refusal | None:
 
 def priced(q: Question) -> Refusal | None:
     """A price that is not known is never zero."""
-    if q.facts is None or q.rates is not None or q.budget.unpriced.action != REFUSE:
+    if q.call is None or q.call.priced or q.budget.unpriced.action != REFUSE:
         return None
-    tier = f" at service tier {q.facts.tier!r}" if q.facts.tier else ""
+    tier = f" at service tier {q.call.tier!r}" if q.call.tier else ""
     return _refuse(
         q,
         reasons.MODEL_UNPRICED,
-        f"no price is known for model {q.facts.model!r} of {q.facts.provider}{tier}; add one, or set"
+        f"no price is known for model {q.call.model!r} of {q.call.provider}{tier}; add one, or set"
         f" spec.unpricedModels of budget {q.budget.key} to PriceAs or Allow",
     )
 
 
 def bounded(q: Question) -> Refusal | None:
     """Strict means that no call goes whose cost its body does not bound."""
-    if q.facts is None or q.budget.output_bound != STRICT or not q.facts.unbounded:
+    if q.call is None or q.budget.output_bound != STRICT or not q.call.unbounded:
         return None
     return _refuse(
         q,
         reasons.UNBOUNDED,
-        f"{', '.join(q.facts.unbounded)} can cost more than the request shows, and budget {q.budget.key} has"
+        f"{', '.join(q.call.unbounded)} can cost more than the request shows, and budget {q.budget.key} has"
         " outputBound Strict; remove it from the request or set outputBound to Clamp",
     )
 
@@ -147,11 +161,38 @@ def decide(
     unread: str = "",
     detail: str = "",
 ) -> Verdict:
-    """Asks every budget that matches the call; all must agree."""
+    """Asks every budget that matches the call; all must agree.
+
+    ``facts`` are None where the call could not be read, and ``unread`` and ``detail`` say why; ``rates`` are None where no
+    price is known for its model and tier.
+    """
+    return _asked(budgets, None if facts is None else _traits(facts, rates), unread, detail)
+
+
+class Policies:
+    """The chain over budgets that stay the same: a call like an earlier one is decided as that one was."""
+
+    def __init__(self, budgets: tuple[Budget, ...]) -> None:
+        self._asked = partial(_asked, budgets)
+        self._known = lru_cache(REMEMBERED)(self._asked)
+
+    def decide(self, facts: CallFacts, rates: Rates | None) -> Verdict:
+        """As `decide` of these budgets."""
+        call = _traits(facts, rates)
+        # What a request names may be of any length, and is not kept then.
+        ordinary = not call.unbounded and len(call.model) + len(call.tier or "") <= REMEMBERED_LONGEST
+        return self._known(call) if ordinary else self._asked(call)
+
+
+def _traits(facts: CallFacts, rates: Rates | None) -> Traits:
+    return Traits(facts.provider, facts.model, facts.tier, facts.unbounded, rates is not None)
+
+
+def _asked(budgets: tuple[Budget, ...], call: Traits | None, unread: str = "", detail: str = "") -> Verdict:
     refusal: Refusal | None = None
     reported: list[Refusal] = []
     for budget in budgets:
-        question = Question(budget, facts, rates, unread, detail)
+        question = Question(budget, call, unread, detail)
         for policy in CHAIN:
             answer = policy(question)
             if answer is None:

@@ -6,6 +6,7 @@ the model that the caller asked for, and a target is never downgraded again.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from wfb_core.budget import DOWNGRADE, REPORT, Budget, Limit, Rung
@@ -15,7 +16,7 @@ from wfb_core.dialects.request import Document
 from wfb_core.model_names import same_form
 from wfb_core.money import format_usd
 from wfb_core.price import ModelPrice
-from wfb_core.selectors import matches_model, model_allowed
+from wfb_core.selectors import REMEMBERED_LONGEST, matches_model, model_allowed
 from wfb_core.standing import Standing
 
 REWRITTEN = frozenset(
@@ -55,6 +56,9 @@ WRITING = frozenset(
 )
 """Operations of these dialects that write text; others (embeddings, counting, images) stay with their model."""
 
+
+REMEMBERED = 256
+"""Models whose wishes are kept; the one unseen for longest gives way."""
 
 DENSEST = 2
 """Bytes of a token in the densest text that people send; what may not fit so is not sent to a smaller model."""
@@ -98,23 +102,65 @@ class Ask(NamedTuple):
 Obstacle = Callable[[Ask], str | None]
 
 
+class _Step(NamedTuple):
+    """A rung that asks other models."""
+
+    place: int
+    """Of its limit among those given."""
+    budget: Budget
+    limit: Limit
+    rung: Rung
+
+
+class Steps:
+    """The rungs of some limits that ask other models: sorted once, and matched with each model once."""
+
+    def __init__(self, limits: Iterable[tuple[Budget, Limit]]) -> None:
+        steps = (
+            _Step(place, budget, limit, rung)
+            for place, (budget, limit) in enumerate(limits)
+            for rung in budget.ladder_of(limit)
+            if rung.action == DOWNGRADE
+        )
+        self._meant = partial(_meant, tuple(sorted(steps, key=_strictest)))
+        self._known = lru_cache(REMEMBERED)(self._meant)
+
+    def wants(self, model: str, spent: Callable[[int], int | None]) -> Iterator[Wanted]:
+        """What the rungs reached want for a model: the strictest first, those of reporting budgets last.
+
+        ``spent`` says what is spent of the limit at a place, nano-USD, and None where nothing was heard of it. One after
+        the other: where the first is done, what the others name is not looked at. What several rungs want alike is wanted
+        once: what stands against it stands against all of them.
+        """
+        told = set[tuple[str, bool, bool]]()
+        for place, wanted in self._known(model) if len(model) <= REMEMBERED_LONGEST else self._meant(model):
+            known = spent(place)
+            if known is None or not wanted.rung.reached(known, wanted.limit.nanos):
+                continue
+            alike = wanted.model, wanted.literal, wanted.rung.mid_conversation
+            if alike not in told:
+                told.add(alike)
+                yield wanted
+
+
 def wants(standings: Iterable[Standing], model: str) -> Iterator[Wanted]:
-    """What the rungs reached want for a model: the strictest first, those of reporting budgets last.
-
-    One after the other: where the first is done, what the others name is not looked at.
-    """
-    reached = [(standing, rung) for standing in standings for rung in standing.reached(DOWNGRADE)]
-    for standing, rung in sorted(reached, key=_strictest):
-        for pattern, other in rung.models:
-            if matches_model(model, pattern):
-                if other != model:
-                    yield Wanted(standing.budget, standing.limit, rung, other, literal=pattern == model)
-                break
+    """What `Steps.wants` of windows that stand so."""
+    known = tuple(standings)
+    return Steps((s.budget, s.limit) for s in known).wants(model, lambda place: known[place].spent)
 
 
-def _strictest(reached: tuple[Standing, Rung]) -> tuple[bool, int]:
-    standing, rung = reached
-    return standing.budget.enforcement == REPORT, -rung.at_percent
+def _strictest(step: _Step) -> tuple[bool, int]:
+    return step.budget.enforcement == REPORT, -step.rung.at_percent
+
+
+def _meant(steps: tuple[_Step, ...], model: str) -> tuple[tuple[int, Wanted], ...]:
+    """(place, what is wanted) for a model, were every rung reached: of each rung the first pattern that means it."""
+    found = []
+    for place, budget, limit, rung in steps:
+        pair = next((pair for pair in rung.models if matches_model(model, pair[0])), None)
+        if pair is not None and pair[1] != model:
+            found.append((place, Wanted(budget, limit, rung, pair[1], literal=pair[0] == model)))
+    return tuple(found)
 
 
 def _fixed(ask: Ask) -> str | None:
@@ -153,14 +199,17 @@ def _priced(ask: Ask) -> str | None:
 
 
 def _allowed(ask: Ask) -> str | None:
-    against = next((b for b in ask.budgets if b.enforcement != REPORT and not model_allowed(b, ask.wanted.model)), None)
-    return None if against is None else f"budget {against.key} does not allow {ask.wanted.model!r}"
+    for budget in ask.budgets:
+        if budget.enforcement != REPORT and not model_allowed(budget, ask.wanted.model):
+            return f"budget {budget.key} does not allow {ask.wanted.model!r}"
+    return None
 
 
 def _fits(ask: Ask) -> str | None:
     target = ask.target
     assert target is not None
-    if any(kind == "image" for kind, _ in ask.facts.media) and ask.price.image_tokens and not target.image_tokens:
+    shows_images = ask.facts.media and any(kind == "image" for kind, _ in ask.facts.media)
+    if shows_images and ask.price.image_tokens and not target.image_tokens:
         return f"{ask.wanted.model!r} is not known to read images"
     most = ask.price.context or 0
     needs = most if ask.facts.hidden_input else min(most, ask.facts.input_bytes // DENSEST)

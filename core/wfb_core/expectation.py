@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from wfb_core import bounds
 from wfb_core.call import CallFacts
 from wfb_core.price import ModelPrice
-from wfb_core.rates import total
+from wfb_core.rates import guessed
 from wfb_core.usage import Guess, Usage
 
 PRIOR_BYTES_PER_TOKEN = 3.3
@@ -81,9 +81,9 @@ class Expectations:
 
     def expected(self, facts: CallFacts, price: ModelPrice, hold: int) -> int:
         """The probable cost of a call in nano-USD, at least 1 and never above its hold."""
-        usage = self._guess(facts, price)
-        rates = price.rates_for(usage.input_tokens, facts.tier)
-        nanos = hold if rates is None else total(usage, rates)
+        guess = self._guess(facts, price)
+        rates = price.rates_for(guess.input_tokens, facts.tier)
+        nanos = hold if rates is None else guessed(guess, rates)
         return max(1, min(nanos, hold))
 
     def switched(
@@ -95,21 +95,15 @@ class Expectations:
         that or the provider bills it. Both make as much output as the call's own model usually does. None where a
         service tier has no price.
         """
-        usage = self._guess(facts, price)
-        tokens = usage.input_tokens if facts.hidden_input else self._tokens(other, other_price)
-        writes = facts.cache_write or facts.cache_write_1h or (usage.cache_write_tokens and other_price.bills_writes)
-        fresh = Guess(
-            input_tokens=tokens,
-            cache_write_tokens=tokens if writes else 0,
-            cache_write_1h_tokens=tokens if writes and facts.cache_write_1h else 0,
-            output_tokens=usage.output_tokens,
-            units=usage.units,
-        )
-        rates = price.rates_for(usage.input_tokens, facts.tier)
-        other_rates = other_price.rates_for(fresh.input_tokens, other.tier)
+        guess = self._guess(facts, price)
+        tokens = guess.input_tokens if facts.hidden_input else _tokens(self._known(other), other, other_price)
+        writes = facts.cache_write or facts.cache_write_1h or (guess.cache_write_tokens and other_price.bills_writes)
+        written = tokens if writes else 0
+        fresh = Guess(tokens, 0, written, written if facts.cache_write_1h else 0, guess.output_tokens, guess.units)
+        rates, other_rates = price.rates_for(guess.input_tokens, facts.tier), other_price.rates_for(tokens, other.tier)
         if rates is None or other_rates is None:
             return None
-        return total(usage, rates), total(fresh, other_rates)
+        return guessed(guess, rates), guessed(fresh, other_rates)
 
     def observe(self, facts: CallFacts, usage: Usage, *, cut: bool = False) -> Observation:
         """Learns from what a call used; returns how far off the expectation was.
@@ -117,9 +111,9 @@ class Expectations:
         An answer that was `cut` at a cap of ours would have been longer: the quantile counts it at twice its length,
         or it would shrink with every cut.
         """
-        expected_input, expected_output = self._input(facts), self._output(facts)
         key = facts.provider, facts.model
         learned = self._learned.pop(key, None)
+        expected_input, expected_output = _input(learned, facts), _output(learned, facts)
         if learned is None:
             if len(self._learned) >= self._models:
                 del self._learned[next(iter(self._learned))]
@@ -141,7 +135,7 @@ class Expectations:
 
     def output_p99(self, facts: CallFacts) -> int | None:
         """The output tokens per choice that 99 of 100 recent answers stayed within; None before there are enough."""
-        learned = self._learned.get((facts.provider, facts.model))
+        learned = self._known(facts)
         if learned is None or len(learned.recent) < ENOUGH:
             return None
         ranked = sorted(learned.recent)
@@ -151,46 +145,47 @@ class Expectations:
         """The error of every remembered (provider, model), for metrics."""
         return {key: learned.figures for key, learned in self._learned.items()}
 
+    def _known(self, facts: CallFacts) -> _Learned | None:
+        return self._learned.get((facts.provider, facts.model))
+
     def _guess(self, facts: CallFacts, price: ModelPrice) -> Guess:
-        tokens, output = self._tokens(facts, price), self._output(facts)
+        learned = self._known(facts)
+        tokens, output = _tokens(learned, facts, price), _output(learned, facts)
         most = bounds.output_bound(facts, price)
         if most is not None:
             output = min(output, most * max(facts.choices, 1))
-        learned = self._learned.get((facts.provider, facts.model))
         if learned is None or learned.inputs <= 0:
-            return Guess(input_tokens=tokens, output_tokens=output, units=facts.units)
+            return Guess(tokens, 0, 0, 0, output, facts.units)
         read = min(tokens, int(tokens * learned.reads / learned.inputs))
         write = min(tokens - read, int(tokens * learned.writes / learned.inputs))
-        return Guess(
-            input_tokens=tokens,
-            cache_read_tokens=read,
-            cache_write_tokens=write,
-            cache_write_1h_tokens=write if facts.cache_write_1h else 0,
-            output_tokens=output,
-            units=facts.units,
-        )
-
-    def _tokens(self, facts: CallFacts, price: ModelPrice) -> int:
-        """Its probable input, never beyond what bounds it."""
-        tokens, bound = self._input(facts), bounds.input_tokens_bound(facts, price)
-        return tokens if bound is None else min(tokens, bound)
-
-    def _input(self, facts: CallFacts) -> int:
-        learned = self._learned.get((facts.provider, facts.model)) or _fresh(facts.model)
-        text = facts.input_bytes * learned.tokens / learned.bytes
-        hidden = learned.inputs / learned.calls if facts.hidden_input and learned.calls else 0.0
-        return max(1, int(text + hidden) + FRAMING_TOKENS * facts.messages + sum(_medium(*m) for m in facts.media))
-
-    def _output(self, facts: CallFacts) -> int:
-        learned = self._learned.get((facts.provider, facts.model))
-        mean = learned.outputs / learned.choices if learned is not None and learned.choices else PRIOR_OUTPUT
-        return int(mean * max(facts.choices, 1) + 0.5)
+        return Guess(tokens, read, write, write if facts.cache_write_1h else 0, output, facts.units)
 
 
 def prior(model: str) -> float:
     """Bytes per token assumed before anything is learned."""
     version = bounds.claude_version(model)
     return PRIOR_BYTES_PER_TOKEN if version is None or version < (4, 7) else PRIOR_CLAUDE
+
+
+def _tokens(learned: _Learned | None, facts: CallFacts, price: ModelPrice) -> int:
+    """Its probable input, never beyond what bounds it."""
+    tokens, bound = _input(learned, facts), bounds.input_tokens_bound(facts, price)
+    return tokens if bound is None or tokens < bound else bound
+
+
+def _input(learned: _Learned | None, facts: CallFacts) -> int:
+    if learned is None:
+        learned = _fresh(facts.model)
+    tokens = facts.input_bytes * learned.tokens / learned.bytes
+    if facts.hidden_input and learned.calls:
+        tokens += learned.inputs / learned.calls
+    shown = int(tokens) + FRAMING_TOKENS * facts.messages
+    return max(1, shown + sum(_medium(*m) for m in facts.media) if facts.media else shown)
+
+
+def _output(learned: _Learned | None, facts: CallFacts) -> int:
+    mean = learned.outputs / learned.choices if learned is not None and learned.choices else PRIOR_OUTPUT
+    return int(mean * max(facts.choices, 1) + 0.5)
 
 
 def _fresh(model: str) -> _Learned:

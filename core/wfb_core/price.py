@@ -108,6 +108,8 @@ class ModelPrice:
         steps = self.steps(tier)
         if steps is None:
             return None
+        if len(steps) == 1:
+            return steps[0][1]
         return next(rates for start, rates in reversed(steps) if input_tokens > start)
 
     def dearest(self, tier: str | None = None, input_tokens: int | None = None) -> Rates | None:

@@ -127,12 +127,27 @@ def cost(usage: Usage, rates: Rates) -> Cost:
     return Cost(sums, inputs, reads, writes, outputs, fees, list_total)
 
 
-def total(usage: Usage | Guess, rates: Rates) -> int:
-    """The total of `cost` alone, nano-USD: what comparing two prices takes."""
+def total(usage: Usage, rates: Rates) -> int:
+    """The total of `cost` alone, nano-USD."""
     return round_div(sum(_products(usage, rates)), PER)
 
 
-def _products(usage: Usage | Guess, rates: Rates) -> tuple[int, int, int, int, int]:
+def guessed(guess: Guess, rates: Rates) -> int:
+    """What a guess would cost, nano-USD: the total of a usage with its numbers, and what comparing two prices takes."""
+    tokens, reads, writes, hours, output, units = guess
+    products = (
+        (tokens - reads - writes) * rates.input
+        + reads * rates.cache_read
+        + (writes - hours) * rates.cache_write
+        + hours * rates.cache_write_1h
+        + output * rates.output
+    )
+    if rates.units:
+        products += _fees(units, rates)
+    return round_div(products, PER)
+
+
+def _products(usage: Usage, rates: Rates) -> tuple[int, int, int, int, int]:
     """Uncached input, cache reads, cache writes, output and fees, each times `PER`."""
     fresh = max(0, usage.input_tokens - usage.cache_read_tokens - usage.cache_write_tokens)
     inputs = fresh * rates.input
@@ -174,7 +189,7 @@ _SEEN_IN_TOKENS = frozenset({"audio_input_ms", "audio_output_ms", "characters", 
 """Units of what is billed in tokens by other models."""
 
 
-def _by_modality(usage: Usage | Guess, rates: Rates, fresh: int) -> tuple[int, int]:
+def _by_modality(usage: Usage, rates: Rates, fresh: int) -> tuple[int, int]:
     """What uncached input and cache reads cost where parts of them are audio or images."""
     read_audio = min(usage.audio_cache_read_tokens, usage.cache_read_tokens)
     read_image = min(usage.image_cache_read_tokens, usage.cache_read_tokens - read_audio)

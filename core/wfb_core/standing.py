@@ -28,8 +28,8 @@ class Standing(NamedTuple):
 
     def reached(self, action: str) -> Iterable[Rung]:
         """The rungs of one action that are reached: a later rung of another action takes none of them back."""
-        spent, limit = self.spent * 100, self.limit.nanos
-        return (r for r in self.budget.ladder_of(self.limit) if r.action == action and spent >= r.at_percent * limit)
+        spent, limit = self.spent, self.limit.nanos
+        return [r for r in self.budget.ladder_of(self.limit) if r.action == action and r.reached(spent, limit)]
 
 
 def tightest(standings: Iterable[Standing]) -> Standing | None:

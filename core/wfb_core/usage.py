@@ -72,20 +72,16 @@ class Usage:
 
 
 class Guess(NamedTuple):
-    """A usage that is thought of and not counted, with the fields of Usage: our own numbers, which nobody need check."""
+    """A usage that is thought of and not counted: our own numbers, which nobody need check, and all of them text.
+
+    Fields are as in Usage, and reads and writes together are never more than the input.
+    """
 
     input_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     cache_write_1h_tokens: int = 0
     output_tokens: int = 0
-    reasoning_tokens: int = 0
-    audio_input_tokens: int = 0
-    image_input_tokens: int = 0
-    audio_cache_read_tokens: int = 0
-    image_cache_read_tokens: int = 0
-    audio_output_tokens: int = 0
-    image_output_tokens: int = 0
     units: tuple[tuple[str, int], ...] = ()
 
 

@@ -220,23 +220,23 @@ class Admission:
 
     def _judge(self, draft: Draft) -> Refusal | None:
         """Lists, prices, bounds."""
-        call, budgets = draft.call, draft.scope.budgets
-        verdict = decide(budgets, call.facts, call.rates)
+        call = draft.call
+        verdict = draft.scope.policies.decide(call.facts, call.rates)
         for reported in verdict.reported:
             self._books.record(reported, Entry(call.provider, call.facts.model), kind="finding")
         if verdict.refusal is not None:
             return verdict.refusal
-        if call.rates is None and (flat := priced_as(budgets)) is not None:
+        if call.rates is None and (flat := priced_as(draft.scope.budgets)) is not None:
             call.price, call.rates, call.priced_by = ModelPrice.flat(flat), flat, STATED
         return None
 
     def _downgrade(self, draft: Draft) -> None:
         """Another model, where a rung wants it."""
-        if not draft.scope.downgrades:
+        scope, call = draft.scope, draft.call
+        if not scope.downgrades:
             return
-        standings = self._till.standings(draft.scope, draft.call.at, enforced=True)
-        standings += self._runs.standings(draft.call, draft.scope)
-        request = self._downgrading.change(draft.scope, standings, draft.call, draft.request)
+        wishes = self._till.wants(scope, call.at, call.facts.model, self._runs.standings(call, scope))
+        request = self._downgrading.change(scope, wishes, call, draft.request)
         if request is not None:
             draft.request, draft.changed = request, True
 

@@ -1,19 +1,18 @@
 """Downgrading at work: asks another model for a call where a rung wants it, and rests where that model refuses."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from wfb_core import reasons
 from wfb_core.call import CallFacts
 from wfb_core.decide import Refusal
 from wfb_core.dialects import Document, NotUnderstood, serialise
-from wfb_core.downgrade import Ask, Wanted, obstacle, wants
+from wfb_core.downgrade import Ask, Wanted, obstacle
 from wfb_core.expectation import Expectations
 from wfb_core.model_parameters import betas, fit
 from wfb_core.money import format_usd
 from wfb_core.price import ModelPrice
-from wfb_core.standing import Standing
 from wfb_sidecar.books import Books
 from wfb_sidecar.call import Call, Downgraded, Instead
 from wfb_sidecar.clock import LedgerClock
@@ -61,11 +60,14 @@ class Downgrading:
         self._expectations = expectations
         self._resting: dict[tuple[str, str, str], float] = {}
 
-    def change(self, scope: Scope, standings: list[Standing], call: Call, request: Request) -> Request | None:
-        """The request to another model, the call changed with it; None where its own model stays."""
+    def change(self, scope: Scope, wishes: Iterable[Wanted], call: Call, request: Request) -> Request | None:
+        """The request to another model, the call changed with it; None where its own model stays.
+
+        ``wishes`` are those of the rungs reached, what is wanted most first.
+        """
         if call.price is None:
             return None  # nothing is known to be cheaper than what has no price
-        for wanted in wants(standings, call.facts.model):
+        for wanted in wishes:
             target = self._terms.price(call.provider, wanted.model, call.row)
             ask = Ask(wanted, call.facts, request.document, call.price, target, scope.budgets)
             if obstacle(ask) is not None or target is None or self._rests(call, wanted.model):

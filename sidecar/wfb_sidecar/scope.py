@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from wfb_core.budget import ALLOW, DOWNGRADE, REPORT, RUN, Budget, Limit
+from wfb_core.decide import Policies
 from wfb_core.document import parse_budget
+from wfb_core.downgrade import Steps
 from wfb_core.windows import real_id, shadow_id, window_at
 
 WORKFLOW_LABEL = "aifinops.dev/workflow"
@@ -43,8 +45,14 @@ class Scope:
         )
         """Whether any rung asks other models."""
         self.workflow = self.labels.get(WORKFLOW_LABEL, "")
+        self._limits = tuple((b, limit) for b in budgets for limit in b.limits if limit.window != RUN or run)
+        """Those that have a window: a Deployment's pods have no run."""
+        self.policies = Policies(budgets)
+        self.steps = Steps(self._limits)
+        """The rungs that ask other models, their limits in the order of the windows."""
         self._kept: tuple[OpenWindow, ...] = ()
         self._kept_ids: tuple[str, ...] = ()
+        self._kept_enforced_ids: tuple[str, ...] = ()
         self._kept_from, self._kept_until = float("inf"), float("-inf")
 
     @classmethod
@@ -70,6 +78,12 @@ class Scope:
             self._open(t)
         return self._kept_ids
 
+    def enforced_ids(self, t: float) -> tuple[str, ...]:
+        """Their ids as under Enforce: of a budget that only reports, that of its shadow."""
+        if not self._kept_from <= t < self._kept_until:
+            self._open(t)
+        return self._kept_enforced_ids
+
     def delay(self, window_id: str) -> float:
         """The most seconds that a window may hold a call back; of one that is gone by now, as long as any may."""
         key = real_id(window_id).partition("|")[0]
@@ -86,14 +100,12 @@ class Scope:
 
     def _open(self, t: float) -> None:
         kept = []
-        for budget in self.budgets:
-            for limit in budget.limits:
-                if limit.window == RUN and not self.run:
-                    continue  # a Deployment's pods have no run
-                w = window_at(budget.key, limit.window, budget.time_zone, t, self.run)
-                kept.append(OpenWindow(w.id, budget, limit, w.start, w.end))
+        for budget, limit in self._limits:
+            w = window_at(budget.key, limit.window, budget.time_zone, t, self.run)
+            kept.append(OpenWindow(w.id, budget, limit, w.start, w.end))
         self._kept = tuple(kept)
         self._kept_ids = tuple(w.id for w in kept)
+        self._kept_enforced_ids = tuple(shadow_id(w.id) if shadowed(w.budget) else w.id for w in kept)
         self._kept_from = max((w.start for w in kept), default=float("-inf"))
         self._kept_until = min((w.end for w in kept), default=float("inf"))
 

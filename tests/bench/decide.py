@@ -1,10 +1,11 @@
 """What the decision adds to a call that six budgets match: microseconds of one thread, step by step.
 
 The decision is whether a call goes and to which model: every budget's lists, prices and bounds, where its windows stand,
-and the model that a rung wants. How much is held for it, and the hold in the wallet, are shown beside it. Reading and
-writing the request, the network, and the file that a hold is written to are no part of either. Which window is the tightest is
-looked up when the answer comes, for its headers. The guard against loops is measured apart:
-it runs only where a budget has one.
+and the model that a rung wants. What depends on the budgets alone is worked out when the ledger names them, and what was
+decided of a call like this one is remembered with them, here as in the sidecar; the first call of its kind is shown too.
+How much is held for it, and the hold in the wallet, are shown beside it. Reading and writing the request, the network,
+and the file that a hold is written to are no part of either. Which window is the tightest is looked up when the answer
+comes, for its headers. The guard against loops is measured apart: it runs only where a budget has one.
 
 Run: python tests/bench/decide.py [--json] [--rounds N]; the figures go to tests/bench/results/decide.json.
 """
@@ -32,9 +33,9 @@ from harness.loop_rehearsal import KEY, asked_of
 from shapes.healthy import long_research
 from wfb_core import bounds
 from wfb_core.budget import DOWNGRADE, SLOW, WARN, Budget, Limit, Loops, Rung
-from wfb_core.decide import decide
+from wfb_core.decide import Policies, decide
 from wfb_core.dialects import DIALECTS
-from wfb_core.downgrade import Ask, obstacle, wants
+from wfb_core.downgrade import Ask, Steps, obstacle
 from wfb_core.expectation import Expectations
 from wfb_core.grants import GRANTED
 from wfb_core.grants.purse import Purse
@@ -47,7 +48,7 @@ from wfb_operator.prices.compile import compile_snapshot
 
 GOAL = 50.0
 """Microseconds of the decision at the median."""
-DECISION = "decision: the first three"
+DECISION = "decision: the first two"
 BUDGETS = 6
 USD = 10**9
 NOW = 1_795_000_000.0
@@ -92,6 +93,8 @@ class Chain:
         spent = LIMIT * self.percent // 100
         purses = {name: Purse(10**15, 0, keep=1, limit=LIMIT, left=LIMIT - spent) for name in self.names}
         self.wallet = Wallet("pod-a/1", lambda record: None, purses=purses)
+        self.policies = Policies(self.budgets)
+        self.steps = Steps((b, b.limits[0]) for b in self.budgets)
         path = "/v1/chat/completions"
         self.facts, self.document = DIALECTS["openai-chat"].read_request("POST", path, {}, compact(BODY), "openai")
         self.price = self.prices.find("openai", "gpt-4o", NOW)
@@ -101,7 +104,16 @@ class Chain:
 
     def lists(self):
         """Every budget's policies."""
+        return self.policies.decide(self.facts, self.price.dearest(self.facts.tier))
+
+    def first(self):
+        """The same for the first call of its kind."""
         return decide(self.budgets, self.facts, self.price.dearest(self.facts.tier))
+
+    def wants(self):
+        """What the rungs reached want."""
+        names, spent = self.names, self.wallet.spent
+        return self.steps.wants(self.facts.model, lambda place: spent(names[place]))
 
     def standing(self):
         """How the windows stand."""
@@ -116,9 +128,9 @@ class Chain:
         """The tightest of the windows, which the answer's headers name."""
         return tightest(self.standing())
 
-    def model(self, standings):
-        """The model to ask, and its price."""
-        for wanted in wants(standings, self.facts.model):
+    def model(self):
+        """The model to ask, by its price."""
+        for wanted in self.wants():
             ask = Ask(wanted, self.facts, self.document, self.price, self.target, self.budgets)
             if obstacle(ask) is None:
                 costs = self.expectations.switched(self.facts, self.price, self.facts, self.target)
@@ -142,7 +154,7 @@ class Chain:
     def decision(self):
         """The decision: whether it goes, and to which model."""
         assert self.lists().refusal is None
-        return self.model(self.standing())
+        return self.model()
 
     def held(self):
         """The decision, and the money for it."""
@@ -174,16 +186,15 @@ def measured(work, rounds, after=lambda: None):
 def chain(percent, prices, rounds):
     """The steps by themselves, and all of them one after the other."""
     it = Chain(percent, prices)
-    standings = it.standing()
-    price = it.model(standings)
+    price = it.model()
     amounts = it.amount(price)
     return {
         "lists, prices and bounds": measured(it.lists, rounds),
-        "where windows stand": measured(it.standing, rounds),
-        "which model is asked": measured(lambda: it.model(standings), rounds),
+        "which model is asked, by where windows stand": measured(it.model, rounds),
         "how much is held": measured(lambda: it.amount(price), rounds),
         "the hold in six windows": measured(lambda: it.hold(amounts), rounds, it.end),
         "on the way back: the tightest window": measured(it.marks, rounds),
+        "lists, prices and bounds of the first of its kind": measured(it.first, rounds),
         DECISION: measured(it.decision, rounds),
         "decision and hold": measured(it.held, rounds, it.end),
     }
@@ -219,7 +230,7 @@ def show(console, figures):
     table = Table("µs with six budgets", "below every rung p50", "p99", "on every rung p50", "p99", box=box.SIMPLE_HEAD)
     for step in below:
         cells = (below[step]["p50"], below[step]["p99"], beyond[step]["p50"], beyond[step]["p99"])
-        table.add_row(step, *map(str, cells), end_section=step.startswith("on the way back"))
+        table.add_row(step, *map(str, cells), end_section=step.startswith("lists, prices and bounds of"))
     console.print(table)
     for name in CASES:
         p50 = figures[name][DECISION]["p50"]

@@ -7,7 +7,7 @@ import pytest
 from wfb_core import reasons
 from wfb_core.budget import ALLOW, PRICE_AS, REFUSE, REPORT, STRICT, Budget, Limit, Unpriced
 from wfb_core.call import CallFacts
-from wfb_core.decide import CHAIN, decide, priced_as
+from wfb_core.decide import CHAIN, REMEMBERED, Policies, decide, priced_as
 from wfb_core.price import Rates
 
 BUDGET = Budget("billing", "triage", {"aifinops.dev/workflow": "triage"}, (Limit("Day", 10**10),))
@@ -134,3 +134,43 @@ def test_of_several_stated_prices_the_dearest_counts(stated, expected):
     """Class by class; None where no budget states one."""
     rates = priced_as(tuple(replace(BUDGET, unpriced=u) for u in stated))
     assert (rates and (rates.input, rates.output)) == expected
+
+
+MINDING = (
+    replace(BUDGET, models_denied=("*-preview",), output_bound=STRICT),
+    replace(BUDGET, name="tools", hosted_tools=REFUSE, unpriced=Unpriced(ALLOW)),
+    replace(BUDGET, name="watch", enforcement=REPORT, models_allowed=("claude-*",)),
+)
+KINDS = [
+    {},
+    {"model": "gpt-4o-preview"},
+    {"model": "claude-haiku-4-5", "provider": "anthropic"},
+    {"unbounded": ("web_search",)},
+    {"tier": "flex"},
+    {"model": "gpt-" + "4" * 9_000},
+]
+
+
+def test_what_is_remembered_is_what_would_be_decided_again():
+    """Every kind of call, with a price and without, asked for twice and in turn: as if nothing were remembered."""
+    policies = Policies(MINDING)
+    for _ in range(2):
+        for kind in KINDS:
+            for rates in (RATES, None):
+                facts = replace(FACTS, **kind)
+                assert policies.decide(facts, rates) == decide(MINDING, facts, rates)
+
+
+def test_only_a_bounded_number_of_short_names_is_remembered():
+    """What a request names may be anything, and must not fill the memory."""
+    policies = Policies(MINDING)
+    usual = policies.decide(FACTS, RATES)
+    assert policies.decide(replace(FACTS, cap=7), RATES) is usual
+    for kind in KINDS[-1], {"tier": "t" * 9_000}, {"unbounded": ("u" * 9_000,)}:
+        facts = replace(FACTS, **kind)
+        assert policies.decide(facts, RATES) is not policies.decide(facts, RATES)
+    for n in range(REMEMBERED):
+        policies.decide(replace(FACTS, model=f"gpt-{n}"), RATES)
+    again = policies.decide(FACTS, RATES)
+    assert again == usual
+    assert again is not usual

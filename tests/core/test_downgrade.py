@@ -6,7 +6,7 @@ import pytest
 
 from wfb_core.budget import DOWNGRADE, REPORT, WARN, Budget, Limit, Rung
 from wfb_core.call import CallFacts
-from wfb_core.downgrade import Ask, Wanted, obstacle, per_million, wants
+from wfb_core.downgrade import Ask, Steps, Wanted, obstacle, per_million, wants
 from wfb_core.price import ModelPrice, Rates
 from wfb_core.standing import Standing
 
@@ -62,6 +62,36 @@ def test_a_rung_names_a_model_itself_or_by_a_pattern():
     named = budget("x", down(10, ("my-gpt", "small"), ("my-*", "smaller")))
     assert [w.literal for w in wants([stands(named, 50)], "my-gpt")] == [True]
     assert [w.literal for w in wants([stands(named, 50)], "my-own")] == [False]
+
+
+ALIKE = [budget(name, down(70, OPUS), down(90, OPUS)) for name in ("one", "two")]
+UNLIKE = [budget("named", down(90, ("claude-opus-5", "claude-sonnet-5"))), budget("mid", down(80, OPUS, mid=True))]
+
+
+@pytest.mark.parametrize(
+    ("spent", "expected"),
+    [
+        ((95, 95, 95, 95), [("one", 90), ("named", 90), ("mid", 80)]),
+        ((75, 95, 0, 85), [("two", 90), ("mid", 80)]),
+        ((75, None, 95, None), [("named", 90), ("one", 70)]),
+        ((None, None, None, None), []),
+    ],
+)
+def test_what_rungs_want_alike_is_wanted_once(spent, expected):
+    """By the strictest of those reached; a limit of which nothing was heard wants nothing."""
+    steps = Steps((of, of.limits[0]) for of in (*ALIKE, *UNLIKE))
+    for _ in range(2):
+        found = steps.wants("claude-opus-5", lambda place: None if spent[place] is None else spent[place] * USD)
+        assert [(w.budget.name, w.rung.at_percent) for w in found] == expected
+
+
+def test_only_limits_that_may_decide_are_looked_up():
+    """A model that no rung means asks for none, and the strictest step that is taken ends the search."""
+    asked = []
+    steps = Steps((of, of.limits[0]) for of in (*ALIKE, *UNLIKE))
+    assert list(steps.wants("gpt-4o", asked.append)) == asked == []
+    next(steps.wants("claude-opus-5", lambda place: asked.append(place) or 99 * USD))
+    assert asked == [0]
 
 
 DEAR = ModelPrice(

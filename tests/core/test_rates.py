@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wfb_core.rates import CLASSES, OF_PARENT, PARENTS, Rates, cost, unpriced
-from wfb_core.usage import UNITS, Usage
+from wfb_core.rates import CLASSES, OF_PARENT, PARENTS, Rates, cost, guessed, unpriced
+from wfb_core.usage import UNITS, Guess, Usage
 
 MILLION = 1_000_000
 
@@ -159,3 +159,31 @@ class TestUnpriced:
         """The tables name only what exists."""
         assert {p for parents in PARENTS.values() for p in parents} <= set(CLASSES)
         assert all(UNITS.values())
+
+
+NANOS = st.integers(0, 10**13)
+FEES = st.sampled_from([(), (("requests", 7 * MILLION),), (("pages", 3 * MILLION), ("requests", 5 * MILLION))])
+
+
+@given(
+    st.tuples(*[st.integers(0, 10**6)] * 4),
+    st.integers(0, 10**6),
+    st.sampled_from([(), (("pages", 4),)]),
+    st.tuples(*[NANOS] * 5),
+    FEES,
+)
+def test_a_guess_costs_what_a_usage_with_its_numbers_costs(parts, output, units, stated, fees):
+    """Whatever is fresh, read or written, and whatever is paid beside tokens."""
+    fresh, reads, writes, hours = parts
+    guess = Guess(fresh + reads + writes + hours, reads, writes + hours, hours, output, units)
+    usage = Usage(
+        input_tokens=guess.input_tokens,
+        cache_read_tokens=reads,
+        cache_write_tokens=writes + hours,
+        cache_write_1h_tokens=hours,
+        output_tokens=output,
+        units=units,
+    )
+    at = Rates(*stated, units=fees)
+
+    assert guessed(guess, at) == cost(usage, at).total

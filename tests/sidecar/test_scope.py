@@ -4,6 +4,7 @@ import pytest
 
 from harness.processes import budget
 from wfb_core.document import parse_budget
+from wfb_core.windows import shadow_id
 from wfb_sidecar.scope import Scope, unlimited
 
 NOON = 1_795_435_200.0  # Monday 2026-11-23 12:00 UTC
@@ -24,6 +25,30 @@ def test_every_limit_opens_its_window_and_run_only_with_a_run():
     )
     assert within.ids(NOON)[2:] == ("test/triage|Run|job-1",)
     assert [w.limit.window for w in within.windows(NOON)] == ["Day", "Hour", "Run"]
+
+
+def test_a_budget_that_reports_is_followed_in_its_shadow():
+    """Its windows stand there as under Enforce; a budget that never stops a call has no shadow, nor has one in force."""
+    day = "test/triage|Day|2026-11-23T00:00:00+00:00"
+    for spec, followed in (
+        ({}, day),
+        ({"enforcement": "Report"}, shadow_id(day)),
+        ({"enforcement": "Report", "onExhausted": {"action": "Allow"}}, day),
+    ):
+        scope = Scope.from_answer(_answer(limits=LIMITS[:1], **spec))
+        assert scope.ids(NOON) == (day,)
+        assert scope.enforced_ids(NOON) == (followed,)
+
+
+def test_steps_are_found_at_the_places_of_the_windows():
+    """With a run and without: what is spent of a window decides the steps of its own limit, and of none after it."""
+    ladder = [{"atPercent": 50, "action": "Downgrade", "models": [{"from": "a", "to": "b"}]}]
+    limits = [LIMITS[2], {**LIMITS[1], "ladder": ladder}, LIMITS[0]]
+    for run in ("", "job-1"):
+        scope = Scope.from_answer(_answer(run=run, limits=limits))
+        for window, expected in (("Run", []), ("Hour", ["Hour"]), ("Day", [])):
+            spent = [10**12 if w.limit.window == window else 0 for w in scope.windows(NOON)]
+            assert [w.limit.window for w in scope.steps.wants("a", spent.__getitem__)] == expected
 
 
 def test_windows_change_at_their_ends_and_not_before():
