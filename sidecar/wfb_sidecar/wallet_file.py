@@ -1,7 +1,9 @@
 """The wallet's record in a small memory-mapped file: it outlives the process, not the pod.
 
 Two slots are written in turn, each with a sequence and a checksum, so a kill in the middle of a write leaves the other
-one whole. No fsync: the pages belong to the kernel, and survive every end of the process.
+one whole. No fsync: the pages belong to the kernel and survive every end of the process. A save is therefore no more than a
+copy in memory, which a disk that stalls does not hold up, and needs no thread beside the event loop. The file has room
+for both slots from the start: where a disk is full, writing to a page without room would end the process.
 """
 
 import json
@@ -26,10 +28,10 @@ class WalletFile:
     """Keeps the newest Record; `save` is called before a call leaves and before a cut is told."""
 
     def __init__(self, path: str) -> None:
-        """Opens or creates the file; raises OSError where the folder cannot be written."""
+        """Opens or creates the file; raises OSError where the folder cannot be written or has no room for it."""
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            os.ftruncate(fd, 2 * _SLOT)
+            _fill(fd, path)
             self._map = mmap.mmap(fd, 2 * _SLOT)
         finally:
             os.close(fd)
@@ -71,3 +73,14 @@ class WalletFile:
             return None
         payload = self._map[at + _HEAD.size : at + _HEAD.size + length]
         return (sequence, payload) if zlib.crc32(payload) == crc else None
+
+
+def _fill(fd: int, path: str) -> None:
+    """Writes zeros up to the file's whole size: unlike a hole, they have their place on the disk."""
+    missing = bytes(max(0, 2 * _SLOT - os.lseek(fd, 0, os.SEEK_END)))
+    try:
+        while missing:
+            missing = missing[os.write(fd, missing) :]
+    except OSError as e:
+        e.filename = path  # the system names none
+        raise

@@ -1,6 +1,8 @@
 """The wallet's file holds a whole record whenever its process ends."""
 
 import os
+import subprocess
+import sys
 import tempfile
 
 import pytest
@@ -122,3 +124,62 @@ def test_a_record_too_large_for_its_slot_is_refused_before_it_harms_the_last(tmp
     again = WalletFile(str(tmp_path / "wallet"))
     assert again.load() == kept
     again.close()
+
+
+class NoDisk:
+    """A memory map that may not be written to its disk: one that stalls would hold up the whole event loop."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __setitem__(self, key, value):
+        self.inner[key] = value
+
+    def flush(self, *_):
+        """Would wait for the disk."""
+        raise AssertionError("a save waits for the disk")
+
+
+def test_no_save_waits_for_the_disk(tmp_path, monkeypatch):
+    """Nothing is flushed or synced, and the record is there for whoever opens the file while its pages are the kernel's."""
+    for name in ("fsync", "fdatasync", "sync"):
+        monkeypatch.setattr(os, name, lambda *_, name=name: pytest.fail(f"a save calls {name}"))
+    file = WalletFile(str(tmp_path / "wallet"))
+    file._map = NoDisk(file._map)
+    for seq in range(4):
+        record = Record("h", 1, seq, {"w": (1, 2, 3)})
+        file.save(record)
+        again = WalletFile(str(tmp_path / "wallet"))
+        assert again.load() == record
+        again.close()
+
+
+def test_the_file_has_its_room_from_the_start(tmp_path):
+    """Every page has its place on the disk before the first save, and after a start that was cut short too."""
+    path = tmp_path / "wallet"
+    for begun in (b"", b"\0" * 5_000):
+        path.write_bytes(begun)
+        WalletFile(str(path)).close()
+        size = path.stat().st_size
+        assert size == 512 * 1024
+        assert path.read_bytes() == bytes(size)
+        with path.open("rb") as file:
+            assert os.lseek(file.fileno(), 0, os.SEEK_HOLE) == size
+
+
+def test_without_room_the_file_is_not_opened(tmp_path):
+    """The error names the file; a later start with room begins where this one ended."""
+    path = tmp_path / "wallet"
+    code = (
+        "import resource, signal, sys\n"
+        "from wfb_sidecar.wallet_file import WalletFile\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "try:\n    WalletFile(sys.argv[1])\n"
+        "except OSError as e:\n    print(e)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert str(path) in done.stdout
+    file = WalletFile(str(path))
+    assert file.load() is None
+    file.close()
