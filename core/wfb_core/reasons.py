@@ -24,6 +24,7 @@ LOOP_FLAGGED = "LoopFlagged"
 LOOP_SLOWED = "LoopSlowed"
 LOOP_REFUSED = "LoopRefused"
 LOOP_RECOVERED = "LoopRecovered"
+RUN_STAGE_REACHED = "RunStageReached"
 
 SENTENCES: dict[str, str] = {
     ALLOWED: "Every budget that matches the call had room for it.",
@@ -50,4 +51,5 @@ SENTENCES: dict[str, str] = {
     LOOP_SLOWED: "The run looks like a loop: its calls are held back.",
     LOOP_REFUSED: "The run is a loop by its cost and its calls; now and then one is let through to try.",
     LOOP_RECOVERED: "A run that was stopped as a loop moved on and goes on.",
+    RUN_STAGE_REACHED: "A run that its caller named has reached a step of its budget's ladder, or the limit.",
 }

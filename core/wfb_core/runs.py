@@ -2,14 +2,18 @@
 
 Who names a run could as well name a fresh one for every call. So such a run is reported, and held to a limit for Run only
 in a budget that has another limit above it; and a pod's names are bounded: beyond ``MOST`` that are remembered at once the
-rest share one run. The whole of such a run passes one holder, so its book is kept there and no ledger has rows for it.
+rest share one run. The whole of such a run passes one holder, so its book is kept there and no ledger has rows for it;
+a ledger only hears which steps of a ladder it has reached.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from wfb_core.budget import ALLOW, ENFORCE, RUN, Budget, Limit
 from wfb_core.run_pace import Held, RunPace
+from wfb_core.stages import Stage, stage_of
 
 HEADER = "x-wfb-run"
 
@@ -39,22 +43,53 @@ def run_name(value: str) -> str:
     return value
 
 
-def run_limit(budgets: tuple[Budget, ...]) -> tuple[Budget, Limit] | None:
-    """The tightest limit that a named run is held to: a limit for Run that its budget enforces beside another one."""
-    found = [
+def run_limits(budgets: Iterable[Budget]) -> list[tuple[Budget, Limit]]:
+    """The limits on whose ladders a named run stands: those for Run beside another one."""
+    return [
         (budget, limit)
         for budget in budgets
-        if budget.enforcement == ENFORCE and budget.on_exhausted != ALLOW
+        if len(budget.limits) > 1
         for limit in budget.limits
-        if limit.window == RUN and len(budget.limits) > 1
+        if limit.window == RUN
     ]
-    return min(found, key=lambda one: one[1].nanos, default=None)
+
+
+def run_limit(budgets: Iterable[Budget], enforcement: str = ENFORCE) -> tuple[Budget, Limit] | None:
+    """The tightest of them that stops a run, of the budgets that enforce; with REPORT, of those that only report."""
+    stopping = (b for b in budgets if b.enforcement == enforcement and b.on_exhausted != ALLOW)
+    return min(run_limits(stopping), key=lambda one: one[1].nanos, default=None)
+
+
+def run_label(pod: str, name: str) -> str:
+    """What stands for a named run where a window's id names one; no pod's own run holds a ``|``."""
+    return f"{pod}|{name}"
+
+
+def run_of_label(label: str) -> tuple[str, str]:
+    """The run that a Run window's label names, and the pod that it belongs to: empty for a run of pods."""
+    pod, bar, name = label.partition("|")
+    return (name, pod) if bar else (label, "")
+
+
+def run_in_words(label: str) -> str:
+    """The run that a Run window's label names, as people are told of it: another pod's run of that name is another."""
+    name, pod = run_of_label(label)
+    return f"{name} of pod {pod}" if pod else name
 
 
 def remembered(budgets: tuple[Budget, ...]) -> float:
     """How long after its last call a named run is remembered, seconds."""
     ages = [limit.max_age for budget in budgets for limit in budget.limits if limit.max_age is not None]
     return max(ages, default=REMEMBERED)
+
+
+class Reached(NamedTuple):
+    """A step of a ladder that a run has reached, nano-USD."""
+
+    stage: Stage
+    spent: int
+    since: int
+    """The part of it that was spent since it was last told of on this ladder."""
 
 
 @dataclass(slots=True)
@@ -67,6 +102,8 @@ class _Run:
     """What its calls in flight will probably cost."""
     seen: float = 0.0
     pace: RunPace = field(default_factory=RunPace)
+    told: dict[str, int] = field(default_factory=dict)
+    """By budget: what was spent when its last step there was told."""
 
 
 @dataclass(slots=True)
@@ -120,14 +157,30 @@ class Runs:
         run.expected += expected
         self._holds[call] = name, amount, expected
 
-    def settle(self, call: int, cost: int) -> None:
-        """Replace a call's hold by its cost; a call without one changes nothing."""
+    def settle(self, call: int, cost: int) -> str:
+        """Replace a call's hold by its cost, and return its run; a call without a hold changes nothing and has none."""
         name, amount, expected = self._holds.pop(call, ("", 0, 0))
         run = self._runs.get(name)
         if run is not None:
             run.held -= amount
             run.expected -= expected
             run.used += cost
+        return name
+
+    def reached(self, name: str, budget: Budget, limit: Limit) -> Reached | None:
+        """What a run has reached on a budget's ladder beyond what was told of it; None where that is nothing."""
+        run = self._runs.get(name)
+        if run is None:
+            return None
+        ladder, before = budget.ladder_of(limit), run.told.get(budget.key)
+        told = Stage() if before is None else stage_of(ladder, before, limit.nanos)
+        stage = stage_of(ladder, run.used, limit.nanos)
+        return Reached(stage, run.used, run.used - (before or 0)) if stage.at_percent > told.at_percent else None
+
+    def told(self, name: str, budget: Budget) -> None:
+        """What a run has reached on a budget's ladder is told."""
+        if name in self._runs:
+            self._runs[name].told[budget.key] = self._runs[name].used
 
     def _forget(self, before: float) -> None:
         ended = []

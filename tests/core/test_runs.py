@@ -2,8 +2,21 @@
 
 import pytest
 
-from wfb_core.budget import ALLOW, REPORT, Budget, Limit
-from wfb_core.runs import LONGEST, OTHER, REMEMBERED, Runs, remembered, run_limit, run_name
+from wfb_core.budget import ALLOW, REPORT, WARN, Budget, Limit, Rung
+from wfb_core.runs import (
+    LONGEST,
+    OTHER,
+    REMEMBERED,
+    Runs,
+    remembered,
+    run_in_words,
+    run_label,
+    run_limit,
+    run_limits,
+    run_name,
+    run_of_label,
+)
+from wfb_core.windows import parse_window_id
 
 HOUR = 3600.0
 
@@ -47,6 +60,47 @@ def test_a_named_run_is_limited_only_below_another_limit(budgets, nanos, why):
     """Whoever names runs could mint one for each call."""
     found = run_limit(budgets)
     assert (found and found[1].nanos) == nanos
+
+
+def test_what_reports_is_asked_apart_and_every_ladder_is_told_of():
+    """The tightest of the budgets that only report, and beside it all on whose ladders a named run stands."""
+    enforced, reporting = of(DAY, RUN5), of(DAY, RUN3, enforcement=REPORT)
+    allowing, alone = of(DAY, RUN3, on_exhausted=ALLOW), of(RUN3)
+    budgets = (enforced, reporting, allowing, alone)
+    assert run_limit(budgets, REPORT) == (reporting, RUN3)
+    assert [budget for budget, _ in run_limits(budgets)] == [enforced, reporting, allowing]
+
+
+def test_each_step_of_a_run_is_new_once():
+    """(spent, what is new): a step stays new until it is told, and is none again after the limit was raised and cut."""
+    runs, limit = Runs(), Limit("Run", 100)
+    budget = of(DAY, limit, ladder=(Rung(50, WARN), Rung(80, WARN)))
+    runs.enter("a", 0.0, HOUR)
+
+    def spend(amount):
+        runs.hold("a", 1, amount)
+        assert runs.settle(1, amount) == "a"
+        found = runs.reached("a", budget, limit)
+        return found and (found.stage.name, found.stage.at_percent, found.spent, found.since)
+
+    assert spend(49) is None
+    assert spend(1) == ("Warn", 50, 50, 50)
+    assert spend(5) == ("Warn", 50, 55, 55)
+    runs.told("a", budget)
+    assert spend(5) is None
+    assert runs.reached("a", budget, Limit("Run", 1000)) is None
+    assert spend(0) is None
+    assert spend(45) == ("Exhausted", 100, 105, 50)
+    runs.told("a", budget)
+    assert spend(45) is None
+
+
+def test_a_runs_label_tells_run_and_pod_apart():
+    """It fits into a window's id, whatever a name holds, and a run of pods stands for itself."""
+    label = run_label("uid-1", "a/b:c@d")
+    assert parse_window_id(f"ns/b|Run|{label}") == ("ns/b", "Run", label)
+    assert (run_of_label(label), run_in_words(label)) == (("a/b:c@d", "uid-1"), "a/b:c@d of pod uid-1")
+    assert (run_of_label("job-7"), run_in_words("job-7")) == (("job-7", ""), "job-7")
 
 
 def test_a_run_is_remembered_as_long_as_a_budget_says():

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from wfb_core.runs import run_in_words
 from wfb_core.stages import EXHAUSTED, OPEN
 from wfb_core.windows import parse_window_id
 from wfb_operator.controller.amounts import rfc3339
@@ -17,7 +18,7 @@ def stage_event(change: Mapping[str, Any], document: Mapping[str, Any]) -> dict[
     """The Event for a stage change of the ledger; its name is the same whenever the same change is told."""
     metadata = document["metadata"]
     _, window, label = parse_window_id(change["window"])
-    what = f"Run {label}" if window == "Run" else window
+    what = f"Run {run_in_words(label)}" if window == "Run" else window
     rung = f" ({change['at_percent']} %)" if change.get("at_percent") else ""
     stage, spent, limit = change["to_stage"], _dollars(change["spent_usd"]), _dollars(change["limit_usd"])
     told = {

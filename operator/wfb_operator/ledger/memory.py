@@ -15,6 +15,7 @@ from wfb_core.stages import OPEN
 from wfb_operator.ledger.budgets import BudgetEntry, Budgets, as_followed, terms_of
 from wfb_operator.ledger.grant_book import GrantBook, ended
 from wfb_operator.ledger.identities import Identity, from_store
+from wfb_operator.ledger.named_runs import NamedRuns
 from wfb_operator.ledger.run_costs import RunCosts
 from wfb_operator.ledger.stages_watch import WindowNote, watch_stages
 from wfb_operator.ledger.store.port import (
@@ -58,6 +59,7 @@ class Memory:
         self.scope, self.prices = state.scope, state.prices
         self.budgets = Budgets.from_store(loaded.budgets)
         self.run_costs = RunCosts(loaded.run_costs)
+        self.named_runs = NamedRuns()
         self.notes: dict[str, WindowNote] = {}
         self.windows_of: dict[str, set[str]] = {}
         self.applied: dict[str, int] = {}

@@ -92,6 +92,11 @@ class Metrics:
             ["budget", "stage"],
             registry=registry,
         )
+        self.run_stages_untold = Counter(
+            "wfb_ledger_run_stages_untold",
+            "Steps that runs named by callers reached and nobody was told of, being too many in a minute.",
+            registry=registry,
+        )
         self.denied = Counter("wfb_ledger_denied", "Requests without the right to them.", ["status"], registry=registry)
         self.otlp = Counter(
             "wfb_ledger_otlp", "Exports to an OpenTelemetry collector, by result.", ["result"], registry=registry
@@ -109,6 +114,7 @@ class Metrics:
         for budget, stage in taken.sightings:
             self.loops.labels(budget, stage).inc()
         self.dropped_decisions.inc(len(taken.dropped))
+        self.run_stages_untold.inc(taken.untold)
         for reason in taken.refused:
             self.refused_windows.labels(reason).inc()
         if taken.reply is not None:

@@ -25,6 +25,8 @@ class Taken:
     """(budget, stage) of loops that were not told of before; for metrics."""
     dropped: tuple[str, ...] = ()
     """Why decisions of batches applied now were left out; for metrics and the log."""
+    untold: int = 0
+    """Steps of named runs that were one too many in their minute; for metrics."""
 
 
 def wanted_by(memory: Memory, identity: Identity, report: Report, now: float, wanted: Wanted) -> None:
@@ -53,8 +55,8 @@ def take_report(memory: Memory, identity: Identity, dispatch: Dispatch, now: flo
     flagged = memory.grants.holders[report.holder].flagged > flagged_before
     before = memory.applied.get(report.holder, 0)
     dropped = tuple(why for batch in dispatch.batches if batch.number > before for why in batch.dropped)
-    applied, sightings = _take_batches(memory, identity, report.holder, dispatch.batches, now, writes)
-    return Taken(reply, applied, flagged, tuple(refused.values()), tuple(sightings), dropped)
+    applied, sightings, untold = _take_batches(memory, identity, report.holder, dispatch.batches, now, writes)
+    return Taken(reply, applied, flagged, tuple(refused.values()), tuple(sightings), dropped, untold)
 
 
 def _named(report: Report) -> set[str]:
@@ -114,10 +116,10 @@ def _without(memory: Memory, report: Report, refused: set[str]) -> Report:
 # ---------------------------------------------------------------- usage
 def _take_batches(
     memory: Memory, identity: Identity, holder: str, batches: tuple[Batch, ...], now: float, writes: Writes
-) -> tuple[int, list[tuple[str, str]]]:
-    """Book the batches above the last one; returns the highest that is booked, and new sightings of loops."""
+) -> tuple[int, list[tuple[str, str]], int]:
+    """Book the batches above the last one; returns the highest that is booked, new sightings of loops, and what is untold."""
     applied = memory.applied.get(holder, 0)
-    sightings = []
+    sightings, untold = [], 0
     for batch in sorted(batches, key=lambda batch: batch.number):
         if batch.number <= applied:
             continue
@@ -129,6 +131,9 @@ def _take_batches(
         for d in batch.decisions:
             if (stage := memory.run_costs.sighted(identity, holder, d, writes)) is not None:
                 sightings.append((d.budget, stage))
+            run = memory.named_run(identity, d.run)
+            mine = (entry.budget for entry in memory.reach(identity).entries)
+            untold += not memory.named_runs.hear(identity, mine, run, d, now, writes)
             # What is told of another pod's budget would stand in that budget's status.
             foreign = d.budget in memory.budgets.entries and not _within(memory, identity, d.budget)
             writes.decisions.append(
@@ -150,11 +155,11 @@ def _take_batches(
                     holder,
                     identity.namespace,
                     workflow,
-                    memory.named_run(identity, d.run),
+                    run,
                     d.details,
                 )
             )
-    return applied, sightings
+    return applied, sightings, untold
 
 
 def _within(memory: Memory, identity: Identity, budget: str) -> bool:

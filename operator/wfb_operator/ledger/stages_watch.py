@@ -56,14 +56,14 @@ def watch_stages(
                 window_id, note.budget, note.kind, note.stage, stage.name, now, spent, limit.nanos, stage.at_percent
             )
         )
-        for percent, name in _told(ladder, note.rung, stage.at_percent):
+        for percent, name in told_rungs(ladder, note.rung, stage.at_percent):
             writes.notices.append(Notice(window_id, percent, note.budget, name, now, spent, limit.nanos))
         note.stage, note.rung = stage.name, stage.at_percent
         moved.add(window_id)
     return moved
 
 
-def _told(ladder: Iterable[Rung], before: int, now: int) -> list[tuple[int, str]]:
+def told_rungs(ladder: Iterable[Rung], before: int, now: int) -> list[tuple[int, str]]:
     """(percentage, stage) of what was reached since a percentage and names somebody; the limit is for all whom any rung names."""
     telling = [rung for rung in ladder if rung.notify]
     reached = [(rung.at_percent, rung.action) for rung in telling if before < rung.at_percent <= now]

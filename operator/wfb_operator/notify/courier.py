@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wfb_core.budget import Budget, Limit, Notify
+from wfb_core.runs import run_in_words
 from wfb_core.windows import parse_window_id
 from wfb_operator.notify.egress import Egress
 from wfb_operator.notify.message import CONTENT_TYPE, Message, message_of, target_name, targets_of
@@ -139,7 +140,7 @@ class Courier:
     async def _tell(self, budget: Budget, reason: str, message: str, key: tuple[str, int, str]) -> None:
         window, percent, _ = key
         _, kind, label = parse_window_id(window)
-        what = f"run {label}" if kind == "Run" else kind
+        what = f"run {run_in_words(label)}" if kind == "Run" else kind
         identity = json.dumps([reason, *key])
         await self.tell(
             Trouble(budget.key, reason, f"The notice of {percent} % of {what} does not arrive: {message}.", identity)

@@ -9,6 +9,7 @@ from math import inf
 from typing import Any
 
 from wfb_core.budget import Budget, Limit, Notify
+from wfb_core.runs import run_in_words, run_of_label
 from wfb_core.stages import EXHAUSTED
 from wfb_core.windows import parse_window_id, window_of_id
 
@@ -31,13 +32,13 @@ def message_of(notice: Mapping[str, Any], budget: Budget, limit: Limit) -> Messa
     id_ = f"wfb-{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
     _, kind, label = parse_window_id(notice["window"])
     spent, allowed = notice["spent_usd"], notice["limit_usd"]
-    what = f"run {label}" if kind == "Run" else kind
+    what = f"run {run_in_words(label)}" if kind == "Run" else kind
     then = "stage Exhausted" if notice["stage"] == EXHAUSTED else f"stage {notice['stage']} ({notice['at_percent']} %)"
     data = {
         "budget": budget.key,
         "namespace": budget.namespace,
         "name": budget.name,
-        "window": {"kind": kind, **_times(notice["window"], budget)} | ({"run": label} if kind == "Run" else {}),
+        "window": {"kind": kind, **_times(notice["window"], budget), **(_run(label) if kind == "Run" else {})},
         "stage": notice["stage"],
         "atPercent": notice["at_percent"],
         "spentUSD": spent,
@@ -69,6 +70,11 @@ def targets_of(notice: Mapping[str, Any], budget: Budget, limit: Limit) -> tuple
 def target_name(target: Notify) -> str:
     """What a target is called where it is written down who took a notice; no address, which may be a secret."""
     return hashlib.sha256(f"{target.url}|{target.secret}|{target.url_key}".encode()).hexdigest()[:16]
+
+
+def _run(label: str) -> dict[str, str]:
+    name, pod = run_of_label(label)
+    return {"run": name, "pod": pod} if pod else {"run": name}
 
 
 def _source(budget: Budget) -> str:

@@ -30,6 +30,12 @@ TOLD = {
     ),
     "a raised limit": (change("Open", spent="1"), "Normal", "BelowEveryRung", "Day: 1.00 of 200.00 USD, below every"),
     "a run": (change(window="billing/triage|Run|r1"), "Warning", "StageSlow", "Run r1: 171.20 of 200.00"),
+    "a run that a caller named": (
+        change(window="billing/triage|Run|uid-1|invoice/4711"),
+        "Warning",
+        "StageSlow",
+        "Run invoice/4711 of pod uid-1: 171.20 of 200.00",
+    ),
 }
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from harness.ledger_under_test import DAY, T0, USD, LedgerUnderTest, dispatch, document
+from harness.ledger_under_test import DAY, T0, USD, LedgerUnderTest, batch, dispatch, document
 from harness.receiver import SECRET, Receiver
 from wfb_core.document import parse_budget
+from wfb_core.wire import DecisionRecord
 from wfb_operator.notify import courier as couriers
 from wfb_operator.notify.courier import Courier, SecretUnreadError
 from wfb_operator.notify.egress import Egress
@@ -153,6 +154,25 @@ async def test_what_the_event_says(ledger, receiver):
         "onExhausted": "Refuse",
         "message": "Budget default/triage: 5.25 of 10.00 USD of its limit for Day are spent, stage Warn (50 %) begins.",
     }
+
+
+async def test_what_the_event_says_of_a_run_that_a_caller_named(ledger, receiver):
+    """Its name and its pod stand apart, and in the sentence together; the limit it is held to is the one for Run."""
+    warn = {"atPercent": 50, "action": "Warn", "notify": [{"url": receiver.url}]}
+    limits = [{"window": "Day", "usd": "1000.00"}, {"window": "Run", "usd": "10.00", "ladder": [warn]}]
+    post = Post(ledger, document(limits=limits))
+    await ledger.put_budgets(post.budget)
+    spent = {"cost": 5 * USD, "limit": 10 * USD, "spent": 5 * USD}
+    said = DecisionRecord("d-1", T0, "finding", "RunStageReached", budget="default/triage", run="invoice/4711", **spent)
+    await ledger.report(dispatch(1, batches=[batch(1, decisions=[said])]))
+    assert await post.round() == []
+    (one,) = receiver.received
+    assert one.event["subject"] == "Run"
+    assert one.event["data"]["window"] == {"kind": "Run", "run": "invoice/4711", "pod": "pod-a"}
+    assert one.event["data"]["message"] == (
+        "Budget default/triage: 5.00 of 10.00 USD of its limit for run invoice/4711 of pod pod-a are spent,"
+        " stage Warn (50 %) begins."
+    )
 
 
 async def test_a_receiver_that_fails_gets_the_same_message_later(ledger, receiver):

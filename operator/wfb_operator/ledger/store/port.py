@@ -12,6 +12,9 @@ DECISIONS_KEPT = 10_000
 NOTICES_KEPT = 10_000
 """The newest notices stay, sent or not: receivers that are down for days do not fill the disk."""
 
+NAMED_RUN = "NamedRun"
+"""The kind of a stage change of a run that a caller named: no window, and told once for each run and step."""
+
 USAGE_DIMENSIONS = (
     "minute",
     "namespace",
@@ -319,6 +322,7 @@ class Writes:
     estimates: dict[str, int] = field(default_factory=dict)
     """Nano-USD to add to what a window's spend holds of estimates."""
     stages: list[StageChange] = field(default_factory=list)
+    """One of a named run that is there already, for its step, is left as it is."""
     notices: list[Notice] = field(default_factory=list)
     """One that is there already, for its window and rung, is left as it is."""
     marks: list[NoticeMark] = field(default_factory=list)

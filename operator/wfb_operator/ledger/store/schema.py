@@ -263,6 +263,8 @@ _TOTALS = (
 
 _PUT_AT = ("ALTER TABLE identities ADD COLUMN put_at REAL NOT NULL DEFAULT 0",)
 
+_NAMED_RUNS = ("CREATE UNIQUE INDEX named_runs_told ON stage_changes (window, at_percent) WHERE kind = 'NamedRun'",)
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "grants, usage, stages, budgets, identities", _TABLES),
     Migration(2, "list price beside the effective one", _LIST_PRICES),
@@ -272,6 +274,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(6, "what runs cost, and loops that were seen", _LOOPS),
     Migration(7, "usage without its time, for metrics that outlive the process", _TOTALS),
     Migration(8, "when an identity was put", _PUT_AT),
+    Migration(9, "what named runs have reached, told once", _NAMED_RUNS),
 )
 
 NEWEST = MIGRATIONS[-1].version

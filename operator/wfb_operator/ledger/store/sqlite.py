@@ -83,7 +83,7 @@ _RUN_COSTS = Insert(
     highest=("last_seen",),
     first=("first_seen",),
 )
-_STAGES = Insert("stage_changes", _named(StageChange._fields))
+_STAGES = Insert("stage_changes", _named(StageChange._fields), ignore=True)
 _NOTICES = f"INSERT OR IGNORE INTO notices ({', '.join(_named(Notice._fields))}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _MARKS = "UPDATE notices SET delivered = ?, done = ? WHERE window = ? AND at_percent = ?"
 _SIGHTINGS = Insert("loop_sightings", _named(StoredSighting._fields), ignore=True)
