@@ -235,7 +235,8 @@ class Admission:
         scope, call = draft.scope, draft.call
         if not scope.downgrades:
             return
-        wishes = self._till.wants(scope, call.at, call.facts.model, self._runs.standings(call, scope))
+        run = self._runs.standings(call, scope, enforced=True)
+        wishes = self._till.wants(scope, call.at, call.facts.model, run)
         request = self._downgrading.change(scope, wishes, call, draft.request)
         if request is not None:
             draft.request, draft.changed = request, True

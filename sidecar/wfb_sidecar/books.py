@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from wfb_core import reasons
+from wfb_core.budget import Budget, Limit
 from wfb_core.decide import Refusal
 from wfb_core.dialects import Dialect
 from wfb_core.money import format_usd
+from wfb_core.runs import Reached
 from wfb_core.settle import Settlement
 from wfb_core.usage import Usage
 from wfb_core.wire import DecisionRecord, UsageRow
@@ -98,6 +101,26 @@ class Books:
             )
         )
         return decision
+
+    def run_reached(self, run: str, budget: Budget, limit: Limit, reached: Reached) -> bool:
+        """Writes down what a named run has reached on a budget's ladder; whether the ledger will hear of it."""
+        stage, spent, most = reached.stage, format_usd(reached.spent), format_usd(limit.nanos)
+        return self._till.outbox.note(
+            DecisionRecord(
+                id=new_decision(),
+                at=self._clock.now(),
+                kind="finding",
+                reason=reasons.RUN_STAGE_REACHED,
+                message=f"run {run} has spent ${spent} of the ${most} that budget {budget.key} gives one run:"
+                f" stage {stage.name} ({stage.at_percent} %) begins",
+                budget=budget.key,
+                window=limit.window,
+                cost=reached.since,
+                limit=limit.nanos,
+                spent=reached.spent,
+                run=run,
+            )
+        )
 
     def would(self, provider: str, reason: str) -> None:
         """Counts what Enforce would have done to a call of a budget that only reports."""

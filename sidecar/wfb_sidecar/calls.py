@@ -26,8 +26,8 @@ class Calls:
         self.loops = LoopWatch(clock, books, expectations, metrics, pod)
         self.settling = Settling(clock, self.terms, till, books, expectations, self.loops, metrics)
         downgrading = Downgrading(clock, self.terms, books, expectations)
-        self.holding = holding = Holding(clock, till, books, expectations, self.terms)
-        runs = NamedRuns(clock, till, expectations, metrics)
+        runs = NamedRuns(clock, self.terms, till, books, expectations, metrics)
+        self.holding = holding = Holding(clock, till, books, expectations, self.terms, runs)
         self.admission = Admission(
             clock, self.terms, till, books, downgrading, holding, runs, self.settling, self.loops, metrics
         )

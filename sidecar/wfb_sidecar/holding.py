@@ -19,6 +19,7 @@ from wfb_sidecar.books import Books
 from wfb_sidecar.call import Call
 from wfb_sidecar.clock import LedgerClock
 from wfb_sidecar.evidence import evidence_of
+from wfb_sidecar.named_runs import NamedRuns
 from wfb_sidecar.scope import OpenWindow, Scope, unlimited
 from wfb_sidecar.shadow import Shadows
 from wfb_sidecar.sizing import UNKNOWN, lowered, sizes_of, smaller, unbounded
@@ -44,13 +45,21 @@ TURNS = {
 class Holding:
     """Asks the till for calls."""
 
-    def __init__(self, clock: LedgerClock, till: Till, books: Books, expectations: Expectations, terms: Terms) -> None:
+    def __init__(
+        self,
+        clock: LedgerClock,
+        till: Till,
+        books: Books,
+        expectations: Expectations,
+        terms: Terms,
+        runs: NamedRuns,
+    ) -> None:
         self._clock = clock
         self._till = till
         self._books = books
         self._expectations = expectations
         self._terms = terms
-        self.shadows = Shadows(clock, till, books, expectations, self._by_answer)
+        self.shadows = Shadows(clock, till, books, expectations, runs, self._by_answer)
 
     async def hold(self, scope: Scope, call: Call, price: ModelPrice, document: dict[str, Any]) -> Refusal | bool:
         """Holds money for the call, its cap lowered where need be; True when the document was changed."""

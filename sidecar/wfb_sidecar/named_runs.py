@@ -1,47 +1,41 @@
-"""Runs that callers name with a header: what a call of one may cost, and what it did. The book itself is in the core."""
+"""Runs that callers name with a header: what a call of one may cost, and what it did. The books themselves are in the core.
+
+There are two books. One has what runs really spend, and holds them to limits that are enforced. The shadow has what they
+would have spent had the budgets that only report been enforced as well: no call waits for it, and what would have been
+refused costs nothing there.
+"""
 
 import asyncio
-import contextlib
-from math import ceil
+import logging
 
-from wfb_core import bounds, reasons
-from wfb_core.budget import RUN, STRICT, Budget, Limit
+from wfb_core.budget import REPORT, Budget, Limit
+from wfb_core.call import CallFacts
 from wfb_core.decide import Refusal
-from wfb_core.dialects.refusal import LONGEST
 from wfb_core.expectation import Expectations
-from wfb_core.money import format_usd
 from wfb_core.price import ModelPrice
-from wfb_core.run_pace import Held
-from wfb_core.runs import Runs, remembered, run_limit, run_name
+from wfb_core.runs import remembered, run_limit, run_limits, run_name
 from wfb_core.standing import Standing
+from wfb_sidecar.books import Books
 from wfb_sidecar.call import Call
 from wfb_sidecar.clock import LedgerClock
 from wfb_sidecar.metrics import Metrics
+from wfb_sidecar.run_queue import Asked, Room, RunQueue
 from wfb_sidecar.scope import Scope
+from wfb_sidecar.terms import Terms
 from wfb_sidecar.till import Till
 
-TURNS = (reasons.PACED, reasons.THROTTLED)
-"""What a call waits for as long as it may be delayed, and not only as long as for money in flight."""
-
-TEXTS = {
-    reasons.MONEY_IN_FLIGHT: "the money left is held by its own calls in flight",
-    reasons.PACED: "it is in stage Slow, and this call's turn has not come",
-    reasons.THROTTLED: "it is exhausted, and its trickle (onExhausted.usdPerHour) does not pay this call yet",
-}
-
-RETRY_LEAST = 2
-"""Seconds of Retry-After: calls in flight take their time."""
+log = logging.getLogger(__name__)
 
 
 class NamedRuns:
     """All named runs of this sidecar. After a restart each begins anew: they are limited only below another limit."""
 
-    def __init__(self, clock: LedgerClock, till: Till, expectations: Expectations, metrics: Metrics) -> None:
-        self._clock = clock
-        self._expectations = expectations
-        self._metrics = metrics
-        self._freed = asyncio.Event()
-        self.runs = Runs()
+    def __init__(
+        self, clock: LedgerClock, terms: Terms, till: Till, books: Books, expectations: Expectations, metrics: Metrics
+    ) -> None:
+        self._clock, self._terms, self._books, self._metrics = clock, terms, books, metrics
+        self._queue, self._shadow = RunQueue(clock, expectations), RunQueue(clock, expectations)
+        self.runs, self.shadow = self._queue.runs, self._shadow.runs
         till.on_settle = self.settle
 
     def join(self, call: Call, scope: Scope, header: str) -> None:
@@ -53,79 +47,82 @@ class NamedRuns:
         except ValueError:
             self._metrics.run_headers_ignored.inc()
             return
-        before = self.runs.shared
-        call.named_run = self.runs.enter(name, self._clock.now(), remembered(scope.budgets))
+        before, now, age = self.runs.shared, self._clock.now(), remembered(scope.budgets)
+        call.named_run = self.runs.enter(name, now, age)
         self._metrics.calls_in_other_run.inc(self.runs.shared - before)
+        if self.reporting(call, scope) is not None:
+            self.shadow.enter(call.named_run, now, age)
         call.run = f"{scope.run}/{call.named_run}" if scope.run else call.named_run
 
-    def standings(self, call: Call, scope: Scope) -> list[Standing]:
-        """How the call's run stands on its own ladder; nothing where no limit holds it."""
-        found = self._limit(call, scope)
-        return [] if found is None else [Standing(*found, self.runs.used(call.named_run))]
+    def limit(self, call: Call, scope: Scope) -> tuple[Budget, Limit] | None:
+        """What the call's run is held to; a pod with a run of its own is held to that instead."""
+        return None if scope.run or not call.named_run else run_limit(scope.budgets)
+
+    def reporting(self, call: Call, scope: Scope) -> tuple[Budget, Limit] | None:
+        """What it would be held to, were the budgets that only report enforced."""
+        return None if scope.run or not call.named_run else run_limit(scope.budgets, REPORT)
+
+    def standings(self, call: Call, scope: Scope, *, enforced: bool = False) -> list[Standing]:
+        """How the call's run stands on its own ladders; nothing where no limit holds it.
+
+        ``enforced`` tells of a budget that only reports how it would stand under Enforce.
+        """
+        held, reporting = self.limit(call, scope), self.reporting(call, scope)
+        found = [] if held is None else [Standing(*held, self.runs.used(call.named_run))]
+        if reporting is not None:
+            found.append(Standing(*reporting, (self.shadow if enforced else self.runs).used(call.named_run)))
+        return found
 
     async def reserve(self, call: Call, scope: Scope, price: ModelPrice) -> Refusal | None:
         """Reserves money within the run's limit, and waits for its turn or for what its calls in flight may give back."""
-        found = self._limit(call, scope)
+        found = self.limit(call, scope)
         if found is None:
+            if call.named_run and not scope.run:
+                self.runs.hold(call.named_run, call.id, 0)  # nothing stops it, and what it spends is told
             return None
-        budget, limit = found
-        clamps = all(b.output_bound != STRICT for b in scope.budgets) and not call.facts.signed
-        floor, full = bounds.minimum(call.facts, price), bounds.most(call.facts, price)
-        least = floor if clamps else full
-        if floor is None or least is None:
-            return None  # nothing bounds it: holding says so
-        least = least if full is None else min(least, full)
-        began = self._clock.now()
-        while (held := self.runs.stands(call.named_run, now := self._clock.now(), budget, limit, least)) is not None:
-            turns = held.reason in TURNS
-            patience = began + (budget.max_delay_seconds if turns else budget.wait_seconds) - now
-            if held.reason == reasons.BUDGET_EXHAUSTED or held.turn > patience:
-                return self._refusal(call, budget, limit, least, held)
-            if not await self._money_freed(call, held.turn if turns else patience) and not turns:
-                return self._refusal(call, budget, limit, least, held)
-        room = self.runs.room(call.named_run, limit.nanos) + self.runs.allowance(call.named_run, now, budget.trickle)
-        call.hold_most = max(least, room // 8) if clamps else least
-        if full is not None:
-            call.hold_most = min(full, call.hold_most)
-        expected = self._expectations.expected(call.facts, price, call.hold_most)
-        self.runs.hold(call.named_run, call.id, call.hold_most, expected)
-        return None
-
-    def settle(self, call: int, cost: int) -> None:
-        """A call has cost so much, or was not made; one that reserved nothing changes nothing."""
-        self.runs.settle(call, cost)
-        self._freed.set()
-
-    async def _money_freed(self, call: Call, seconds: float) -> bool:
-        if seconds <= 0:
-            return False
-        self._freed.clear()
+        asked = Asked(call.named_run, call.id, call.facts, price, scope.budgets)
         call.waiter = asyncio.current_task()
         try:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._freed.wait(), seconds)
-                return True
-            return False
+            room = await self._queue.reserve(asked, *found)
         finally:
             call.waiter = None
+        if isinstance(room, Refusal):
+            self._tell(call.named_run)  # where it could not be told when the run came to it
+            return room
+        if room is not None:
+            call.hold_most = room.most
+        return None
 
-    def _limit(self, call: Call, scope: Scope) -> tuple[Budget, Limit] | None:
-        """What the run is held to; a pod with a run of its own is held to that instead."""
-        return None if scope.run or not call.named_run else run_limit(scope.budgets)
+    async def shadowed(
+        self, call: Call, scope: Scope, number: int, facts: CallFacts, price: ModelPrice
+    ) -> Room | Refusal | None:
+        """The same of the shadow, for a call that is on its way; None where no budget that reports limits its run.
 
-    def _refusal(self, call: Call, budget: Budget, limit: Limit, least: int, held: Held) -> Refusal:
-        used = self.runs.used(call.named_run)
-        exhausted = held.reason == reasons.BUDGET_EXHAUSTED
-        text = f"this call needs ${format_usd(least)} at least" if exhausted else TEXTS[held.reason]
-        left = format_usd(max(0, limit.nanos - used))
-        return Refusal(
-            held.reason,
-            f"run {call.named_run} has ${left} left of the ${format_usd(limit.nanos)} that budget {budget.key}"
-            f" gives one run: {text}",
-            budget.refusal_status if exhausted else 429,
-            budget.key,
-            RUN,
-            limit.nanos,
-            used,
-            retry_after=None if exhausted else min(max(RETRY_LEAST, ceil(held.turn)), LONGEST),
-        )
+        ``facts`` and ``price`` are of the call as Enforce would have it, ``number`` is what it is settled under.
+        """
+        found = self.reporting(call, scope)
+        if found is None:
+            return None
+        budgets = tuple(b for b in scope.budgets if b.enforcement == REPORT)
+        return await self._shadow.reserve(Asked(call.named_run, number, facts, price, budgets), *found)
+
+    def settle(self, number: int, cost: int) -> None:
+        """A call, or the shadow of one, has cost so much, or was not made; one that reserved nothing changes nothing."""
+        run = self._queue.settle(number, cost)
+        self._shadow.settle(number, cost)
+        if run:
+            self._tell(run)
+
+    def _tell(self, run: str) -> None:
+        """Tells the ledger what the run has reached. Never raises: money is settled whatever becomes of it."""
+        scope = self._terms.scope
+        if scope is None or scope.run:
+            return
+        try:
+            for budget, limit in run_limits(scope.budgets):
+                reached = self.runs.reached(run, budget, limit)
+                if reached is not None and self._books.run_reached(run, budget, limit, reached):
+                    self.runs.told(run, budget)
+        except Exception:
+            log.exception("what a named run has reached could not be told")
+            self._metrics.internal_errors.inc()

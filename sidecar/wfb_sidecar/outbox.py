@@ -54,13 +54,17 @@ class Outbox:
             "row", {name: getattr(row, name) for name in _ALL}
         )  # `asdict` copies, and costs more than the write
 
-    def note(self, decision: DecisionRecord) -> None:
-        """Books a decision. In a storm the rows keep counting while only the first decisions of a batch are told."""
+    def note(self, decision: DecisionRecord) -> bool:
+        """Books a decision; whether it will be told.
+
+        In a storm the rows keep counting while only the first decisions of a batch are told.
+        """
         if len(self._decisions) >= _DECISIONS_KEPT:
             self.dropped_decisions += 1
-            return
+            return False
         self._decisions.append(decision)
         self._write("decision", asdict(decision))
+        return True
 
     @property
     def waiting(self) -> bool:

@@ -2,7 +2,7 @@
 
 A shadow window has the budget's real limit and ladder, is shared by all pods like any other, and is charged only with the
 calls that it would have let go: a call that would have been refused costs nothing there, so the ones after it are judged
-as they would have been. Nothing waits for the answer; the call itself is on its way. Three things stay apart from Enforce:
+as they would have been. A run that the caller named is asked first, in a book of the same kind. Nothing waits for the answer; the call itself is on its way. Three things stay apart from Enforce:
 a call that would have waited is already running, an answer that would have been cut short runs to its own end (the shadow
 is charged no more than its hold), and what a program would have done after a refusal nobody knows.
 """
@@ -24,6 +24,8 @@ from wfb_sidecar.books import Books
 from wfb_sidecar.call import Call, Instead
 from wfb_sidecar.clock import LedgerClock
 from wfb_sidecar.evidence import evidence_of
+from wfb_sidecar.named_runs import NamedRuns
+from wfb_sidecar.run_queue import Room
 from wfb_sidecar.scope import OpenWindow, Scope
 from wfb_sidecar.sizing import UNKNOWN, Sizes, lowered, sizes_of, smaller, unbounded
 from wfb_sidecar.till import Till
@@ -46,6 +48,10 @@ WAITS = {
     HELD: (reasons.MONEY_IN_FLIGHT, "the money left was held by calls in flight"),
 }
 """Reason and text of a wait, by what stood in the way."""
+
+
+RUN_WAITS = dict(WAITS.values())
+"""Text of a wait for the run that the caller named, by its reason."""
 
 
 @dataclass(slots=True)
@@ -71,9 +77,17 @@ type Judge = Callable[[Call, tuple[OpenWindow, ...], str, int], Refusal]
 class Shadows:
     """The shadows of all calls."""
 
-    def __init__(self, clock: LedgerClock, till: Till, books: Books, expectations: Expectations, judge: Judge) -> None:
+    def __init__(
+        self,
+        clock: LedgerClock,
+        till: Till,
+        books: Books,
+        expectations: Expectations,
+        runs: NamedRuns,
+        judge: Judge,
+    ) -> None:
         self._clock, self._till, self._books = clock, till, books
-        self._expectations, self._judge = expectations, judge
+        self._expectations, self._runs, self._judge = expectations, runs, judge
         self._open: dict[int, _Shadow] = {}
         self.skipped = 0
         till.on_settled = self._settled
@@ -109,6 +123,12 @@ class Shadows:
         number = FIRST_NUMBER + shadow.call.id
         facts, price = (shadow.call.facts, price) if shadow.would is None else (shadow.would.facts, shadow.would.price)
         try:
+            room = await self._runs.shadowed(shadow.call, shadow.scope, number, facts, price)
+            if isinstance(room, Refusal):
+                self._would_refuse(shadow, room)
+                return
+            if room is not None:
+                self._note_run_wait(shadow, room)
             budgets = [w.budget for w in shadow.windows]
             sizes = sizes_of(budgets, facts, price, self._expectations)
             if sizes is not None and facts.signed:
@@ -116,7 +136,7 @@ class Shadows:
             if sizes is None or (sizes.full == UNKNOWN and not sizes.clamps):
                 self._would_refuse(shadow, unbounded(budgets[0], facts.model))
                 return
-            answer = await self._ask(shadow, number, sizes, facts, price)
+            answer = await self._ask(shadow, number, sizes, facts, price, None if room is None else room.most)
             if answer == GRANTED:
                 shadow.granted = True
                 self._note_wait(shadow, number)
@@ -128,11 +148,18 @@ class Shadows:
         finally:
             if not shadow.granted:
                 self._open.pop(shadow.call.id, None)
+                self._runs.settle(number, 0)
 
-    async def _ask(self, shadow: _Shadow, number: int, sizes: Sizes, facts: CallFacts, price: ModelPrice) -> str:
-        """As the call itself would ask under Enforce, its hold lowered to what is left where that may be."""
+    async def _ask(
+        self, shadow: _Shadow, number: int, sizes: Sizes, facts: CallFacts, price: ModelPrice, most: int | None
+    ) -> str:
+        """As the call itself would ask under Enforce, its hold lowered to what is left where that may be.
+
+        ``most`` is what its run leaves it, None for one that no run limits.
+        """
         wallet, windows = self._till.wallet, shadow.windows
         hold = lowered(wallet, self._clock.now(), sizes, windows) if sizes.clamps else sizes.full
+        hold = hold if most is None else min(hold, max(sizes.floor, most))
         wait = max(w.budget.wait_seconds for w in windows)
         answer = EXHAUSTED
         for _ in range(ATTEMPTS):
@@ -164,6 +191,16 @@ class Shadows:
         spent = wallet.spent(window.id)
         spent = limit - left if spent is None else spent
         self._record(shadow, Refusal(reason, text, 0, window.budget.key, window.limit.window, limit, spent))
+
+    def _note_run_wait(self, shadow: _Shadow, room: Room) -> None:
+        found = self._runs.reporting(shadow.call, shadow.scope)
+        if room.waited < NOTICEABLE_SECONDS or found is None:
+            return
+        (budget, limit), run = found, shadow.call.named_run
+        name = f"run {run} of budget {budget.key} ({limit.window} limit ${format_usd(limit.nanos)})"
+        text = f"would have waited {room.waited:.1f} s under Enforce: {name}: {RUN_WAITS[room.reason]}"
+        spent = self._runs.shadow.used(run)
+        self._record(shadow, Refusal(room.reason, text, 0, budget.key, limit.window, limit.nanos, spent))
 
     def _would_refuse(self, shadow: _Shadow, refusal: Refusal) -> None:
         self._record(shadow, replace(refusal, message=f"would be refused under Enforce: {refusal.message}"))
