@@ -9,6 +9,7 @@ from wfb_operator.injector.settings import Settings
 
 _POD_UID = "WFB_POD_UID"
 STARTUP_SECONDS = 120
+"""How long what comes after the sidecar waits for it."""
 
 
 def sidecar(settings: Settings, annotations: Mapping[str, str], upstream: str) -> dict[str, Any]:
@@ -16,6 +17,27 @@ def sidecar(settings: Settings, annotations: Mapping[str, str], upstream: str) -
 
     It has no preStop hook: that would run while the application still calls, and cut its way out.
     """
+    return _container(settings, annotations, upstream) | {"startupProbe": _PROBE}
+
+
+def sidecar_before_redirect(settings: Settings, annotations: Mapping[str, str], upstream: str) -> dict[str, Any]:
+    """The sidecar without a probe: the redirecting container, which runs beside it, waits for it by itself.
+
+    The kubelet asks a probe once a second and looks at containers once a second; one that ends when the sidecar listens
+    is seen a second sooner.
+    """
+    return _container(settings, annotations, upstream)
+
+
+_PROBE = {
+    # Alive is enough: a sidecar that no ledger answers yet refuses calls, and must not keep the pod from starting.
+    "httpGet": {"path": "/healthz", "port": names.HEALTH_PORT},
+    "periodSeconds": 1,
+    "failureThreshold": STARTUP_SECONDS,
+}
+
+
+def _container(settings: Settings, annotations: Mapping[str, str], upstream: str) -> dict[str, Any]:
     mounts = [
         {"name": names.TRUST, "mountPath": names.TRUST_PATH},
         {"name": names.STATE, "mountPath": names.STATE_PATH},
@@ -34,12 +56,6 @@ def sidecar(settings: Settings, annotations: Mapping[str, str], upstream: str) -
             {"name": "WFB_CONFIG", "value": _configuration(settings, annotations, upstream)},
         ],
         "ports": [{"name": "wfb-health", "containerPort": names.HEALTH_PORT, "protocol": "TCP"}],
-        "startupProbe": {
-            # Alive is enough: a sidecar that no ledger answers yet refuses calls, and must not keep the pod from starting.
-            "httpGet": {"path": "/healthz", "port": names.HEALTH_PORT},
-            "periodSeconds": 1,
-            "failureThreshold": STARTUP_SECONDS,
-        },
         "resources": resources(settings, annotations),
         "securityContext": {
             "runAsUser": names.UID,
@@ -56,11 +72,11 @@ def sidecar(settings: Settings, annotations: Mapping[str, str], upstream: str) -
 
 
 def redirect(settings: Settings, annotations: Mapping[str, str]) -> dict[str, Any]:
-    """The init container that sends the pod's HTTPS to the sidecar; it ends as soon as the rules are in place.
+    """The init container that sends the pod's HTTPS to the sidecar; it ends when the rules are in place and somebody listens.
 
     Root with two capabilities and no way to more: file capabilities would be a gain that no_new_privs forbids.
     """
-    arguments = ["--to-port", str(names.TRANSPARENT_PORT), "--uid", str(names.UID)]
+    arguments = ["--to-port", str(names.TRANSPARENT_PORT), "--uid", str(names.UID), "--wait", str(STARTUP_SECONDS)]
     for flag, name in (("--exclude-port", names.EXCLUDE_PORTS), ("--exclude-cidr", names.EXCLUDE_CIDRS)):
         for value in listed(annotations.get(name, "")):
             arguments += [flag, value]

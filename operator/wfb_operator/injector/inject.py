@@ -8,7 +8,7 @@ from typing import Any
 
 from wfb_operator.injector import names
 from wfb_operator.injector.choose import Chosen, Object, choose
-from wfb_operator.injector.containers import listed, redirect, sidecar, volumes
+from wfb_operator.injector.containers import listed, redirect, sidecar, sidecar_before_redirect, volumes
 from wfb_operator.injector.proxying import through_proxy, upstream_proxy, with_base_urls
 from wfb_operator.injector.reasons import DENIED, INJECTED, UNCHANGED, Report, Warned
 from wfb_operator.injector.settings import Settings
@@ -58,9 +58,13 @@ def _made(pod: Object, chosen: Chosen, settings: Settings) -> tuple[dict[str, An
     upstream, warnings = _upstream(pod, [*apps, *others], chosen.mode)
     for container in (*others, *apps):
         warnings += _equip(container, chosen, settings)
-    ours = [sidecar(settings, chosen.annotations, upstream)]
     if chosen.mode == names.TRANSPARENT:
-        ours.insert(0, redirect(settings, chosen.annotations))
+        ours = [
+            sidecar_before_redirect(settings, chosen.annotations, upstream),
+            redirect(settings, chosen.annotations),
+        ]
+    else:
+        ours = [sidecar(settings, chosen.annotations, upstream)]
     # First of all: whatever calls a provider, another init container too, finds the sidecar at work.
     spec["initContainers"] = [_as_it_was(pod, container) for container in ours] + others
     kept = [v for v in spec.get("volumes") or [] if v["name"] not in names.VOLUMES]

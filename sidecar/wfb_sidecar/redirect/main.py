@@ -1,12 +1,17 @@
-"""The process of the init container: 0 when everything is in place and was seen to be, else 1 with one line."""
+"""The process of the init container: 0 when the rules are in place and the sidecar listens, else 1 with one line."""
 
 import argparse
 import ipaddress
 import os
 import sys
+import time
 
+from wfb_sidecar.redirect.listening import listens
 from wfb_sidecar.redirect.rules import Settings, SettingsError
 from wfb_sidecar.redirect.tables import RedirectError, install
+
+LOOK_SECONDS = 0.02
+"""Between two looks whether the sidecar listens: it takes less than a second to start."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -17,6 +22,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--port", type=int, action="append", metavar="N", help="what is redirected; 443 if left out")
     parser.add_argument("--exclude-port", type=int, action="append", default=[], metavar="N")
     parser.add_argument("--exclude-cidr", action="append", default=[], metavar="NETWORK")
+    parser.add_argument(
+        "--wait", type=float, default=0.0, metavar="SECONDS", help="how long the sidecar may take to listen"
+    )
     options = parser.parse_args(arguments)
     try:
         settings = Settings(
@@ -28,10 +36,23 @@ def main(arguments: list[str] | None = None) -> None:
             _api_server(),
         )
         done = install(settings)
+        if options.wait:
+            _await(options.to_port, options.wait)
     except (SettingsError, RedirectError) as error:
         sys.stderr.write(f"wfb-redirect: {error}\n")
         sys.exit(1)
     sys.stdout.write(f"wfb-redirect: HTTPS goes to port {options.to_port}: {', '.join(done)}\n")
+
+
+def _await(port: int, seconds: float) -> None:
+    """Until somebody listens on a port of this network; raises RedirectError with the way out."""
+    until = time.monotonic() + seconds
+    while not listens(port):
+        if time.monotonic() >= until:
+            raise RedirectError(
+                f"nobody listens on port {port} after {seconds:g} s: see the log of the container wfb-sidecar"
+            )
+        time.sleep(LOOK_SECONDS)
 
 
 def _api_server() -> str:

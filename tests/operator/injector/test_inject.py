@@ -145,7 +145,7 @@ def test_nothing_else_is_touched(pod, namespace, moved):
             for mount in then.get("volumeMounts") or ():
                 assert mount in now["volumeMounts"]
     if report.outcome == "injected":
-        ours = ["wfb-redirect", "wfb-sidecar"] if report.mode == names.TRANSPARENT else ["wfb-sidecar"]
+        ours = ["wfb-sidecar", "wfb-redirect"] if report.mode == names.TRANSPARENT else ["wfb-sidecar"]
         assert [c["name"] for c in made["spec"]["initContainers"]][: len(ours)] == ours
         if moved:
             made["spec"]["initContainers"].reverse()

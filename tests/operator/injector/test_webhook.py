@@ -139,8 +139,8 @@ def ready(api_server, injector):
 
 
 ADMITTED = {
-    "the namespace asks": ("asks", {}, ["wfb-redirect", "wfb-sidecar"]),
-    "the pod asks": ("silent", {"labels": {"aifinops.dev/inject": "true"}}, ["wfb-redirect", "wfb-sidecar"]),
+    "the namespace asks": ("asks", {}, ["wfb-sidecar", "wfb-redirect"]),
+    "the pod asks": ("silent", {"labels": {"aifinops.dev/inject": "true"}}, ["wfb-sidecar", "wfb-redirect"]),
     "nobody asks": ("silent", {}, []),
     "the pod opts out": ("asks", {"labels": {"aifinops.dev/inject": "false"}}, []),
     "the node's network": ("asks", {"hostNetwork": True}, []),

@@ -59,11 +59,17 @@ except (TimeoutError, OSError):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def redirect(*more):
-    """The init container's program."""
+def begin_redirect(*more):
+    """The init container's program, running."""
     command = [sys.executable, "-m", "wfb_sidecar.redirect.main", "--to-port", str(PORT), "--uid", str(UID), *more]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.returncode, (done.stdout + done.stderr).strip()
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def redirect(*more):
+    """Its status and what it said."""
+    program = begin_redirect(*more)
+    said, _ = program.communicate()
+    return program.returncode, said.strip()
 
 
 def main():
@@ -73,9 +79,12 @@ def main():
     with open("/proc/sys/net/ipv4/conf/all/route_localnet", "w") as file:
         file.write("0")  # as the kernel has it: nothing of ours may need more
     seen, found = [], {}
+    found["before"] = reach("192.0.2.50", 443)
+    found["nobody listens"] = redirect("--wait", "0.1")
+    waiting = begin_redirect("--wait", "60")
     listen(socket.AF_INET, "127.0.0.1", seen)
     listen(socket.AF_INET6, "::1", seen)
-    found["before"] = reach("192.0.2.50", 443)
+    found["somebody listens"] = (waiting.wait(), waiting.stdout.read().strip())
     found["first"] = redirect(
         "--exclude-cidr", "198.51.100.0/24", "--port", "443", "--port", "8443", "--exclude-port", "8443"
     )

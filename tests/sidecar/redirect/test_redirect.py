@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from harness.namespaces import missing
+from wfb_sidecar.redirect.listening import listens
 from wfb_sidecar.redirect.rules import Settings, SettingsError, jumps, rules
 
 HERE = pathlib.Path(__file__).parent
@@ -118,6 +119,29 @@ def test_what_each_connection_meets(seen, what, expected):
 def test_the_sidecar_learns_where_a_connection_wanted_to_go(seen):
     """The original destination of both versions of IP."""
     assert seen["destinations"] == [["192.0.2.50", 443], ["2001:db8::50", 443]]
+
+
+def test_it_ends_when_the_sidecar_listens(seen):
+    """What starts next finds somebody at the door; where nobody comes the pod does not start, and is told where to look."""
+    code, said = seen["nobody listens"]
+    assert (code, said.startswith("wfb-redirect: nobody listens on port 64811 after 0.1 s")) == (1, True), said
+    assert "wfb-sidecar" in said
+    assert seen["somebody listens"][0] == 0, seen["somebody listens"]
+
+
+TABLE = """\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:FD2B 00000000:0000 0A 00000000:00000000 00:00000000 00000000 64802        0 1 1 0 100 0 0 10 0
+   1: 0100007F:01BB 0100007F:FD2C 01 00000000:00000000 00:00000000 00000000 64802        0 2 1 0 100 0 0 10 0
+"""
+
+
+@pytest.mark.parametrize(("port", "expected"), [(0xFD2B, True), (0x01BB, False), (0xFD2C, False)])
+def test_only_a_listening_socket_counts(tmp_path, port, expected):
+    """A connection from or to the port is no listener, and a table that the kernel does not have is none either."""
+    table = tmp_path / "tcp"
+    table.write_text(TABLE)
+    assert listens(port, (tmp_path / "tcp6", table)) is expected
 
 
 def test_without_the_capability_it_fails_with_the_way_out(seen):
