@@ -4,15 +4,12 @@ from urllib.parse import urlencode
 
 import pytest
 
+from harness.chromium import chromium
 from harness.ledger_under_test import DAY, T0, USD, LedgerUnderTest, batch, dispatch, document, usage
 from harness.loop_thread import LoopThread
-from harness.programs import CHROMIUM, program
 from wfb_core import reasons
 from wfb_core.wire import DecisionRecord
 from wfb_operator.page.server import PageServer
-
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
-"""Chromium as root, and without calls of its own to anywhere (https://peter.sh/experiments/chromium-command-line-switches/)."""
 
 HOSTILE = '<img src=x onerror="document.title=\'owned\'"> "quoted"\n\u202eright-to-left'
 """A label's value as nobody would want it."""
@@ -20,17 +17,9 @@ HOSTILE = '<img src=x onerror="document.title=\'owned\'"> "quoted"\n\u202eright-
 
 @pytest.fixture(scope="module")
 def browser():
-    """Debian's Chromium, driven by Playwright; without one tests are skipped, and fail where CI=true.
-
-    For one file only: Playwright's loop runs in this thread until it ends, and no other can be run beside it.
-    """
-    chromium = program(*CHROMIUM, package="chromium")
-    from playwright.sync_api import sync_playwright  # a second that few tests need
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=[*QUIET, "--disable-component-update"])
+    """For one file only: no other loop can be run in this thread beside it."""
+    with chromium() as running:
         yield running
-        running.close()
 
 
 WORKFLOWS = {
