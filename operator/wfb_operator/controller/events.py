@@ -19,7 +19,8 @@ def stage_event(change: Mapping[str, Any], document: Mapping[str, Any]) -> dict[
     metadata = document["metadata"]
     _, window, label = parse_window_id(change["window"])
     what = f"Run {run_in_words(label)}" if window == "Run" else window
-    rung = f" ({change['at_percent']} %)" if change.get("at_percent") else ""
+    percent = change.get("at_percent", 0)
+    rung = f" ({percent} %)" if percent else ""
     stage, spent, limit = change["to_stage"], _dollars(change["spent_usd"]), _dollars(change["limit_usd"])
     told = {
         EXHAUSTED: f"{what}: {spent} of {limit} USD are spent, calls are refused or let through as onExhausted says.",
@@ -27,7 +28,7 @@ def stage_event(change: Mapping[str, Any], document: Mapping[str, Any]) -> dict[
     }
     message = told.get(stage, f"{what}: {spent} of {limit} USD are spent, stage {stage}{rung} begins.")
     kind, reason = ("Normal", "BelowEveryRung") if stage == OPEN else ("Warning", f"Stage{stage}")
-    identity = f"{metadata['uid']}|{change['window']}|{change['from_stage']}|{stage}|{change['at']}"
+    identity = f"{metadata['uid']}|{change['window']}|{change['from_stage']}|{stage}|{percent}|{change['at']}"
     return _event(document, kind, reason, message, identity, change["at"])
 
 

@@ -191,7 +191,9 @@ class Reconciler:
         self._metrics.ledger_answered(answered=True)
         parsed, labels = _parsed(planned.standings), self.world.namespace_labels
         figures = counted(parsed, summary["budgets"], summary["refused"], memory.usage, memory.judged, labels)
-        found: list[_Told] = [(f"{c['window']}|{c['to_stage']}|{c['at']}", stage_event, c) for c in changes]
+        found: list[_Told] = [
+            (f"{c['window']}|{c['to_stage']}|{c['at_percent']}|{c['at']}", stage_event, c) for c in changes
+        ]
         found += [(f"loop|{s['budget']}|{s['unit']}|{s['stage']}|{s['at']}", loop_event, s) for s in loops]
         found += [(f"downgrade|{d['id']}", downgrade_event, d) for d in memory.refused]
         found += [(f"spend|{u['budget']}|{u['workflow']}|{u['at']}", spend_event, u) for u in spikes(figures)]

@@ -9,9 +9,9 @@ import time
 import pytest
 
 from harness.loop_thread import LoopThread
-from harness.plane import BILLING, Plane, budget, pod, until
+from harness.plane import BILLING, USD, Plane, budget, pod, until
 from harness.receiver import SECRET, Receiver
-from wfb_core.reasons import DOWNGRADE_REFUSED, LOOP_REFUSED, LOOP_SLOWED
+from wfb_core.reasons import DOWNGRADE_REFUSED, LOOP_REFUSED, LOOP_SLOWED, RUN_STAGE_REACHED
 from wfb_core.wire import DecisionRecord
 
 
@@ -134,6 +134,50 @@ def test_a_loop_makes_one_event_for_a_run_and_stage(plane):
     until(lambda: len(events()) >= 2, "an Event for each stage")
     assert [reason for reason, _ in events()] == [LOOP_REFUSED, LOOP_SLOWED]
     assert all(message.endswith(said) and message.startswith("circles, ") for _, message in events())
+
+
+def test_a_named_run_makes_one_event_for_a_step_and_a_pod(plane):
+    """Two pods use one name, and one comes to two steps in one report: each Event says whose run it is, however often it is told."""
+    limits = [{"window": "Total", "usd": "100.00"}, {"window": "Run", "usd": "10.00"}]
+    ladder = [{"atPercent": percent, "action": "Warn"} for percent in (50, 70)]
+    plane.api.apply(
+        [budget("runner", limits=limits, ladder=ladder), pod("runner-1", "runner"), pod("runner-2", "runner")]
+    )
+    plane.becomes("Ready", "InForce", "runner")
+    uids = {}
+    for name in ("runner-1", "runner-2"):
+        token = plane.token(name, BILLING, "default", pod=name)
+        uids[name] = uid = plane.api.get("pod", name, "-n", BILLING)["metadata"]["uid"]
+        steps = [(5 * USD, 5 * USD), (7 * USD, 2 * USD)] if name == "runner-1" else [(6 * USD, 6 * USD)]
+        for _ in range(3):
+            said = [
+                DecisionRecord(
+                    "r-1",
+                    time.time(),
+                    "finding",
+                    RUN_STAGE_REACHED,
+                    budget=f"{BILLING}/runner",
+                    run="invoice-4711",
+                    spent=spent,
+                    cost=cost,
+                )
+                for spent, cost in steps
+            ]
+            assert plane.report(token, uid, {}, decisions=said)[0] == 200
+
+    def events():
+        """What is told of runs."""
+        found = plane.api.get("events", "-n", BILLING, "--field-selector=involvedObject.name=runner")["items"]
+        return sorted(e["message"] for e in found if e["reason"] == "StageWarn")
+
+    told = sorted(
+        f"Run invoice-4711 of pod {uids[name]}: {usd} of 10.00 USD are spent, stage Warn ({percent} %) begins."
+        for name, usd, percent in (("runner-1", "5.00", 50), ("runner-1", "7.00", 70), ("runner-2", "6.00", 50))
+    )
+    until(lambda: len(events()) >= len(told), f"an Event for each step: {events()}")
+    rounds = plane.metric("wfb_controller_rounds_total")
+    until(lambda: plane.metric("wfb_controller_rounds_total") >= rounds + 3, "rounds that tell nothing again")
+    assert events() == told
 
 
 def test_a_refused_downgrade_makes_one_event_for_a_pair(plane):

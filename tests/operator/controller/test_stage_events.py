@@ -52,7 +52,12 @@ def test_one_change_has_one_name():
     """Told twice, by this process or the next, it is the same object; another change is another."""
     name = stage_event(change(), budget())["metadata"]["name"]
     assert stage_event(change(), budget())["metadata"]["name"] == name
-    others = [change("Exhausted"), change(at=NOON + 1), change(window="billing/triage|Day|2027-01-16T00:00:00+00:00")]
+    others = [
+        change("Exhausted"),
+        change(at=NOON + 1),
+        change(window="billing/triage|Day|2027-01-16T00:00:00+00:00"),
+        change() | {"at_percent": 90},  # a step of the same name, told in the same report
+    ]
     assert name not in [stage_event(other, budget())["metadata"]["name"] for other in others]
 
 
