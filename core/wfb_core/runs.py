@@ -97,6 +97,8 @@ class _Run:
     """One run, nano-USD."""
 
     used: int = 0
+    calls: int = 0
+    """How many of its calls are in flight; those that nothing limits hold nothing."""
     held: int = 0
     expected: int = 0
     """What its calls in flight will probably cost."""
@@ -118,6 +120,11 @@ class Runs:
 
     def __len__(self) -> int:
         return len(self._runs)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that are not settled."""
+        return len(self._holds)
 
     def enter(self, name: str, now: float, max_age: float) -> str:
         """The run that a call belongs to: the one of that name, or OTHER where there are too many."""
@@ -153,6 +160,7 @@ class Runs:
     def hold(self, name: str, call: int, amount: int, expected: int = 0) -> None:
         """Reserve money for a call of a run that was entered; once for a call."""
         run = self._runs.setdefault(name, _Run())
+        run.calls += 1
         run.held += amount
         run.expected += expected
         self._holds[call] = name, amount, expected
@@ -162,6 +170,7 @@ class Runs:
         name, amount, expected = self._holds.pop(call, ("", 0, 0))
         run = self._runs.get(name)
         if run is not None:
+            run.calls -= 1
             run.held -= amount
             run.expected -= expected
             run.used += cost
@@ -187,7 +196,7 @@ class Runs:
         for name, run in self._runs.items():
             if run.seen >= before:
                 break
-            if not run.held:
+            if not run.calls:
                 ended.append(name)
         for name in ended:
             del self._runs[name]

@@ -247,8 +247,10 @@ class Admission:
 
     async def _reserve_in_run(self, draft: Draft) -> Refusal | None:
         """Room in the run that the caller named; before money is asked for, so that two of its calls share none."""
-        price = draft.call.price
-        return None if price is None else await self._runs.reserve(draft.call, draft.scope, price)
+        call = draft.call
+        if call.price is None or call.rates is None:
+            return None  # it is let through without money, and nothing of it will be settled
+        return await self._runs.reserve(call, draft.scope, call.price)
 
     async def _hold(self, draft: Draft) -> Refusal | None:
         """Money for it, the answer's cap lowered where need be."""

@@ -136,15 +136,17 @@ def test_a_pod_that_mints_runs_fills_no_memory():
     assert runs.room("mine", 10) == 3
 
 
-def test_a_run_that_ended_makes_place_for_the_next():
-    """Unnamed for its age it is forgotten, unless a call of it is still under way."""
+@pytest.mark.parametrize("held", [5, 0], ids=["limited", "reported"])
+def test_a_run_that_ended_makes_place_for_the_next(held):
+    """Unnamed for its age it is forgotten, unless a call of it is still under way, whether anything is held for it or not."""
     runs = Runs(most=2)
     for name in ("ended", "under way"):
         runs.enter(name, 0.0, HOUR)
-    runs.hold("under way", 1, 5)
+    runs.hold("under way", 1, held)
     assert runs.enter("third", HOUR - 1, HOUR) == OTHER
 
     assert runs.enter("fourth", HOUR + 1, HOUR) == OTHER  # the shared one took the place
     assert runs.enter("fifth", 3 * HOUR, HOUR) == "fifth"
-    assert runs.used("under way") == 0
-    assert runs.room("under way", 5) == 0
+    assert runs.room("under way", 5) == 5 - held
+    runs.settle(1, 3)
+    assert (runs.used("under way"), runs.in_flight) == (3, 0)
