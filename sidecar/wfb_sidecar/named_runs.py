@@ -80,7 +80,8 @@ class NamedRuns:
             if call.named_run and not scope.run:
                 self.runs.hold(call.named_run, call.id, 0)  # nothing stops it, and what it spends is told
             return None
-        asked = Asked(call.named_run, call.id, call.facts, price, scope.budgets)
+        deciding = tuple(b for b in scope.budgets if b.enforcement != REPORT)
+        asked = Asked(call.named_run, call.id, call.facts, price, deciding)
         call.waiter = asyncio.current_task()
         try:
             room = await self._queue.reserve(asked, *found)
@@ -103,8 +104,8 @@ class NamedRuns:
         found = self.reporting(call, scope)
         if found is None:
             return None
-        budgets = tuple(b for b in scope.budgets if b.enforcement == REPORT)
-        return await self._shadow.reserve(Asked(call.named_run, number, facts, price, budgets), *found)
+        deciding = tuple(b for b in scope.budgets if b.enforcement == REPORT)
+        return await self._shadow.reserve(Asked(call.named_run, number, facts, price, deciding), *found)
 
     def settle(self, number: int, cost: int) -> None:
         """A call, or the shadow of one, has cost so much, or was not made; one that reserved nothing changes nothing."""

@@ -38,7 +38,7 @@ class Asked:
     number: int
     facts: CallFacts
     price: ModelPrice
-    budgets: tuple[Budget, ...]
+    deciding: tuple[Budget, ...]
     """Those whose outputBound says whether its cap may be lowered."""
 
 
@@ -66,7 +66,7 @@ class RunQueue:
     async def reserve(self, asked: Asked, budget: Budget, limit: Limit) -> Room | Refusal | None:
         """Holds money of the run for a call as soon as it may; None where nothing bounds the call."""
         facts, price, run = asked.facts, asked.price, asked.run
-        clamps = all(b.output_bound != STRICT for b in asked.budgets) and not facts.signed
+        clamps = all(b.output_bound != STRICT for b in asked.deciding) and not facts.signed
         floor, full = bounds.minimum(facts, price), bounds.most(facts, price)
         least = floor if clamps else full
         if floor is None or least is None:

@@ -2,9 +2,10 @@
 
 A shadow window has the budget's real limit and ladder, is shared by all pods like any other, and is charged only with the
 calls that it would have let go: a call that would have been refused costs nothing there, so the ones after it are judged
-as they would have been. A run that the caller named is asked first, in a book of the same kind. Nothing waits for the answer; the call itself is on its way. Three things stay apart from Enforce:
-a call that would have waited is already running, an answer that would have been cut short runs to its own end (the shadow
-is charged no more than its hold), and what a program would have done after a refusal nobody knows.
+as they would have been. A run that the caller named is asked first, in a book of the same kind. Nothing waits for the
+answer; the call itself is on its way. Three things stay apart from Enforce: a call that would have waited is already
+running, an answer that would have been cut short runs to its own end (the shadow is charged no more than its hold), and
+what a program would have done after a refusal nobody knows.
 """
 
 import asyncio
@@ -127,8 +128,6 @@ class Shadows:
             if isinstance(room, Refusal):
                 self._would_refuse(shadow, room)
                 return
-            if room is not None:
-                self._note_run_wait(shadow, room)
             budgets = [w.budget for w in shadow.windows]
             sizes = sizes_of(budgets, facts, price, self._expectations)
             if sizes is not None and facts.signed:
@@ -139,6 +138,8 @@ class Shadows:
             answer = await self._ask(shadow, number, sizes, facts, price, None if room is None else room.most)
             if answer == GRANTED:
                 shadow.granted = True
+                if room is not None:
+                    self._note_run_wait(shadow, room)
                 self._note_wait(shadow, number)
                 if shadow.cost is not None:
                     self._close(shadow)

@@ -4,6 +4,8 @@ import threading
 
 import pytest
 
+from harness.processes import budget
+
 URL = "https://api.openai.com/v1/chat/completions"
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello there"}], "max_tokens": 100}
 LIMITS = [{"window": "Total", "usd": "10.00"}, {"window": "Run", "usd": "0.003"}]
@@ -113,6 +115,28 @@ def test_a_call_that_fails_costs_its_run_nothing(make_bench, client):
 
     assert [ask(http, "one", **{"x-sim-fault": "500"}).status_code for _ in range(10)] == [500] * 10
     assert ask(http, "one").status_code == 200
+
+
+def test_a_call_without_a_price_reserves_nothing_in_its_run(make_bench, client):
+    """Nothing of it is settled in money: whatever tiers callers make up, no reservation is left behind."""
+    bench = make_bench(limits=LIMITS, enforcement="Report", unpricedModels={"action": "Allow"})
+    sidecar = bench.sidecar()
+    http = client(sidecar)
+    for tier in ("made-up", "none"):
+        assert http.post(URL, json=CHAT | {"service_tier": tier}, headers={"x-wfb-run": "one"}).status_code == 200
+    bench.settled(2)
+    assert bench.books().calls(outcome="unpriced") == 2
+    assert sidecar.call(lambda: sidecar.parts.calls.admission._runs.runs.in_flight) == 0
+
+
+def test_a_budget_that_reports_changes_nothing_of_how_a_run_is_held(make_bench, client):
+    """Its Strict does not keep the cap of a call from being lowered where the budget in force says Clamp."""
+    bench = make_bench()
+    reporting = budget("watching", "10.00", enforcement="Report", outputBound="Strict")
+    bench.put_budgets(budget("tight", "10.00", limits=run_limit()), reporting)
+    http = client(bench.sidecar())
+    answer = http.post(URL, json=CHAT | {"max_tokens": 4000}, headers={"x-wfb-run": "one", "x-sim-output-tokens": "50"})
+    assert answer.status_code == 200, answer.text
 
 
 def run_limit(**more):

@@ -106,6 +106,22 @@ def test_slow_is_a_finding(make_bench, client):
     assert bench.books().refused() == 0
 
 
+def test_what_waits_for_nothing_is_only_refused(make_bench, client):
+    """Its run would have held it back, and then a window refused it: that is one finding, and counted once."""
+    slow = {"atPercent": 1, "action": "Slow", "usdPerHour": "1.80"}
+    tight = [{"window": "Total", "usd": "0.013"}, {"window": "Run", "usd": "0.50", "ladder": [slow]}]
+    bench = make_bench(limits=tight, enforcement="Report", **(STRICT | {"maxDelaySeconds": 20}))
+    sidecar = bench.sidecar()
+    http = client(sidecar)
+    for said in (1000, 200):  # the first brings the run to its step, the second takes the turn of the third
+        assert ask(http, "one", said, said) == 200
+        bench.settled()
+    assert ask(http, "one") == 200
+    until(lambda: [d for d in bench.decisions() if d["reason"] == "BudgetExhausted"], "a finding", 30.0)
+    told = [d["message"] for d in bench.decisions() if d["reason"] != "RunStageReached"]
+    assert [message.split(":")[0] for message in told] == ["would be refused under Enforce"]
+
+
 def test_a_trickle_is_a_finding(make_bench, client):
     """Past its limit a run goes on at once; that its trickle would have held it back is written down."""
     throttle = {"action": "Throttle", "usdPerHour": "1.80"}
