@@ -1,13 +1,16 @@
 """The decision before money: which call each policy refuses, in which order, and what Report writes down."""
 
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wfb_core import reasons
-from wfb_core.budget import ALLOW, PRICE_AS, REFUSE, REPORT, STRICT, Budget, Limit, Unpriced
+from wfb_core.budget import ALLOW, CLAMP, ENFORCE, PRICE_AS, REFUSE, REPORT, STRICT, Budget, Limit, Unpriced
 from wfb_core.call import CallFacts
-from wfb_core.decide import CHAIN, REMEMBERED, Policies, decide, priced_as
+from wfb_core.decide import CHAIN, NO_TOOLS, REMEMBERED, Policies, decide, priced_as
 from wfb_core.price import Rates
 
 BUDGET = Budget("billing", "triage", {"aifinops.dev/workflow": "triage"}, (Limit("Day", 10**10),))
@@ -174,3 +177,72 @@ def test_only_a_bounded_number_of_short_names_is_remembered():
     again = policies.decide(FACTS, RATES)
     assert again == usual
     assert again is not usual
+
+
+def minds(budget, facts, rates):
+    """Why a budget refuses a call that could be read, in the order of its rules; None where it does not."""
+    tools = [name for name in facts.unbounded if name not in NO_TOOLS]
+    fits = [
+        any(fnmatchcase(facts.model, p) for p in listed) for listed in (budget.models_denied, budget.models_allowed)
+    ]
+    rules = (
+        (reasons.SUSPENDED, budget.suspend),
+        (reasons.MODEL_NOT_ALLOWED, fits[0] or (budget.models_allowed and not fits[1])),
+        (reasons.HOSTED_TOOL_NOT_ALLOWED, budget.hosted_tools == REFUSE and tools),
+        (reasons.MODEL_UNPRICED, budget.unpriced.action == REFUSE and rates is None),
+        (reasons.UNBOUNDED, budget.output_bound == STRICT and facts.unbounded),
+    )
+    return next((reason for reason, applies in rules if applies), None)
+
+
+MODELS = ("gpt-4o", "GPT-4o", "gpt-4o-mini", "claude-haiku-4-5", "gpt-" + "4" * 300)
+LISTS = st.lists(st.sampled_from(["gpt-*", "gpt-4o", "*-mini", "claude-*", "*4*"]), max_size=2).map(tuple)
+BUDGETS = st.lists(
+    st.builds(
+        replace,
+        st.just(BUDGET),
+        name=st.sampled_from(["one", "two", "three"]),
+        suspend=st.sampled_from([False, False, False, True]),
+        enforcement=st.sampled_from([ENFORCE, REPORT]),
+        models_allowed=LISTS,
+        models_denied=LISTS,
+        hosted_tools=st.sampled_from([ALLOW, REFUSE]),
+        unpriced=st.sampled_from([Unpriced(), Unpriced(ALLOW), PRICED]),
+        output_bound=st.sampled_from([CLAMP, STRICT]),
+        refusal_status=st.sampled_from([402, 429]),
+    ),
+    max_size=4,
+).map(tuple)
+CALLS = st.lists(
+    st.tuples(
+        st.builds(
+            replace,
+            st.just(FACTS),
+            provider=st.sampled_from(["openai", "azure"]),
+            model=st.sampled_from(MODELS),
+            tier=st.sampled_from([None, "flex", "t" * 300]),
+            unbounded=st.sampled_from([(), ("web_search",), ("prediction",), ("fallbacks", "web_search")]),
+            signed=st.booleans(),
+            cap=st.sampled_from([None, 100]),
+        ),
+        st.sampled_from([None, RATES]),
+    ),
+    min_size=1,
+    max_size=20,
+)
+
+
+@given(BUDGETS, CALLS)
+def test_any_budgets_decide_any_calls_by_their_rules(budgets, calls):
+    """Call after call, remembered or not: the first budget in force that minds refuses, those that report are told of, each in its words."""
+    policies = Policies(budgets)
+    for facts, rates in calls:
+        minded = [(b, reason) for b in budgets if (reason := minds(b, facts, rates))]
+        told = [(r.reason, r.budget, r.status) for r in policies.decide(facts, rates).reported]
+        refusal = policies.decide(facts, rates).refusal
+        assert told == [(why, b.key, b.refusal_status) for b, why in minded if b.enforcement == REPORT]
+        refusing = [(why, b.key, b.refusal_status) for b, why in minded if b.enforcement == ENFORCE]
+        assert (refusal and (refusal.reason, refusal.budget, refusal.status)) == next(iter(refusing), None)
+        if refusal is not None and refusal.reason in (reasons.MODEL_NOT_ALLOWED, reasons.MODEL_UNPRICED):
+            assert repr(facts.model) in refusal.message
+        assert policies.decide(facts, rates) == decide(budgets, facts, rates)

@@ -1,10 +1,13 @@
 """Downgrade: which rung wants which model, and everything that stands against it."""
 
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from wfb_core.budget import DOWNGRADE, REPORT, WARN, Budget, Limit, Rung
+from wfb_core.budget import DOWNGRADE, ENFORCE, REPORT, WARN, Budget, Limit, Rung
 from wfb_core.call import CallFacts
 from wfb_core.downgrade import Ask, Steps, Wanted, obstacle, per_million, wants
 from wfb_core.price import ModelPrice, Rates
@@ -92,6 +95,50 @@ def test_only_limits_that_may_decide_are_looked_up():
     assert list(steps.wants("gpt-4o", asked.append)) == asked == []
     next(steps.wants("claude-opus-5", lambda place: asked.append(place) or 99 * USD))
     assert asked == [0]
+
+
+PAIRS = st.lists(
+    st.tuples(
+        st.sampled_from(["claude-*", "claude-opus-*", "claude-opus-5", "gpt-*", "*"]),
+        st.sampled_from(["claude-sonnet-5", "claude-haiku-4-5", "claude-opus-5"]),
+    ),
+    min_size=1,
+    max_size=3,
+)
+RUNGS = st.lists(
+    st.one_of(
+        st.builds(Rung, st.integers(1, 99), st.just(WARN)),
+        st.builds(lambda at, pairs, mid: down(at, *pairs, mid=mid), st.integers(1, 99), PAIRS, st.booleans()),
+    ),
+    max_size=3,
+)
+LADDERS = st.lists(st.tuples(RUNGS, st.sampled_from([ENFORCE, REPORT])), max_size=4)
+SPENT = st.lists(st.one_of(st.none(), st.integers(0, 120)), min_size=4, max_size=4)
+NAMES = st.sampled_from(["claude-opus-5", "claude-haiku-4-5", "gpt-4o", "claude-" + "5" * 300])
+
+
+@given(LADDERS, st.lists(st.tuples(SPENT, NAMES), min_size=1, max_size=8))
+def test_any_ladders_want_what_their_rungs_say(ladders, moments):
+    """Whatever was asked before: of the rungs reached the first pattern counts, the strictest first, reports last, each wish once."""
+    budgets = [budget(f"b{n}", *rungs, enforcement=how) for n, (rungs, how) in enumerate(ladders)]
+    steps = Steps((of, of.limits[0]) for of in budgets)
+    for spent, model in moments:
+        reached = [
+            (of, rung)
+            for of, percent in zip(budgets, spent, strict=False)
+            for rung in of.ladder
+            if rung.action == DOWNGRADE and percent is not None and percent >= rung.at_percent
+        ]
+        expected = {}
+        for of, rung in sorted(reached, key=lambda one: (one[0].enforcement == REPORT, -one[1].at_percent)):
+            pattern, other = next((p for p in rung.models if fnmatchcase(model, p[0])), ("", model))
+            if other != model:
+                expected.setdefault((other, pattern == model, rung.mid_conversation), (of.name, rung.at_percent))
+        found = list(steps.wants(model, lambda place, at=spent: None if at[place] is None else at[place] * USD))
+        told = [(w.model, w.literal, w.rung.mid_conversation, w.budget.name, w.rung.at_percent) for w in found]
+        assert told == [(*wish, *whose) for wish, whose in expected.items()]
+        standing = [stands(of, percent) for of, percent in zip(budgets, spent, strict=False) if percent is not None]
+        assert [w[2:] for w in wants(standing, model)] == [w[2:] for w in found]
 
 
 DEAR = ModelPrice(
