@@ -11,7 +11,7 @@ from harness.ledger_under_test import DAY, T0, USD, LedgerUnderTest, batch, disp
 from wfb_core.grants import GRANTED, PENDING, timing
 from wfb_operator.ledger.store import opening, schema
 from wfb_operator.ledger.store.marker import Marker, read_marker, write_marker
-from wfb_operator.ledger.store.port import StoredDecision, StoreRefusedError, Writes
+from wfb_operator.ledger.store.port import NAMED_RUN, StageChange, StoredDecision, StoreRefusedError, Writes
 from wfb_operator.ledger.store.sqlite import SqliteStore
 from wfb_operator.ledger.store.tiers import Horizon
 
@@ -26,6 +26,10 @@ async def directory(tmp_path):
     assert answer.reply.answers == {1: GRANTED}
     await ledger.stop()
     return tmp_path
+
+
+STAGE_COLUMNS = "window, budget, kind, from_stage, to_stage, at, spent, limit_nanos"
+"""Of the changes of stages that the first version kept."""
 
 
 def change(directory, *statements):
@@ -111,19 +115,30 @@ def test_a_migration_never_changes_once_released():
     assert [(m.version, m.checksum[:16]) for m in schema.MIGRATIONS] == released
 
 
-async def test_a_database_of_the_first_version_is_taken_over(tmp_path, monkeypatch):
-    """Books of before list prices were kept open as they are: what was charged stands for both prices."""
-    monkeypatch.setattr(opening, "MIGRATIONS", schema.MIGRATIONS[:1])
-    monkeypatch.setattr(opening, "NEWEST", 1)
+@pytest.mark.parametrize("version", range(1, schema.NEWEST))
+async def test_a_database_of_any_earlier_version_is_taken_over(tmp_path, monkeypatch, version):
+    """Its books stay as they are, those of before list prices for both prices, and what is new is kept beside them."""
+    monkeypatch.setattr(opening, "MIGRATIONS", schema.MIGRATIONS[:version])
+    monkeypatch.setattr(opening, "NEWEST", version)
     before = SqliteStore.open(str(tmp_path))
     await before.close()
-    row = ("29000000", *["''"] * 10, "0", "''", *["1"] * 7, "700")
-    change(tmp_path, f"INSERT INTO usage_minute VALUES ({', '.join(row)})")
+    priced = 2 if version >= 2 else 1
+    row = ("29000000", *["''"] * 10, "0", "''", *["1"] * 7, *["700"] * priced)
+    day = ("'a/b|Day|x'", "'a/b'", "'Day'", "'Open'", "'Warn'", str(T0), "7", "10")
+    change(
+        tmp_path,
+        f"INSERT INTO usage_minute VALUES ({', '.join(row)})",
+        *[f"INSERT INTO stage_changes ({STAGE_COLUMNS}) VALUES ({', '.join(day)})"] * 2,
+    )
     monkeypatch.undo()
     store = SqliteStore.open(str(tmp_path))
+    run = StageChange("a/b|Run|pod-a|one", "a/b", NAMED_RUN, "Open", "Warn", T0, 7, 10, 50)
+    await store.write(Writes(T0, stages=[run, run]))
     ((found,), *_) = await store.usage(("model",), 0, 2**40, 10)
+    kinds = [change["kind"] for change in await store.stage_changes(10)]
     await store.close()
     assert (found["nanos"], found["list_nanos"], found["calls"]) == (700, 700, 1)
+    assert kinds == [NAMED_RUN, "Day", "Day"]
 
 
 async def test_settings_on_which_promises_rest(directory):
