@@ -7,6 +7,7 @@ are the callers', and any number can be made up: a pod and a budget are heard so
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from wfb_core import reasons
 from wfb_core.budget import Budget, Limit
@@ -20,6 +21,35 @@ from wfb_operator.ledger.store.port import NAMED_RUN, Notice, StageChange, Write
 POD_MOST, BUDGET_MOST = 10, 60
 """Steps of named runs that are told of one pod, and of one budget, in a clock minute."""
 
+REMEMBERED = 10_000
+"""Steps that are known to be told without asking the store, which keeps each once in any case."""
+
+
+class _Step(NamedTuple):
+    """A step that a run has come to, by the budget as it is now."""
+
+    pod: str
+    run: str
+    budget: Budget
+    limit: Limit
+    was: Stage
+    stage: Stage
+    spent: int
+
+    @property
+    def window(self) -> str:
+        """What stands for the run where others have a window."""
+        return f"{self.budget.key}|{self.limit.window}|{run_label(self.pod, self.run)}"
+
+    def tell(self, now: float, writes: Writes) -> None:
+        """Note it as a change, and as notices for those whom rungs name."""
+        budget, window, limit, percent = self.budget, self.window, self.limit.nanos, self.stage.at_percent
+        writes.stages.append(
+            StageChange(window, budget.key, NAMED_RUN, self.was.name, self.stage.name, now, self.spent, limit, percent)
+        )
+        for at, stage in told_rungs(budget.ladder_of(self.limit), self.was.at_percent, percent):
+            writes.notices.append(Notice(window, at, budget.key, stage, now, self.spent, limit))
+
 
 @dataclass(slots=True)
 class NamedRuns:
@@ -27,6 +57,7 @@ class NamedRuns:
 
     _minute: int = field(default=-1, init=False)
     _heard: dict[tuple[str, str], int] = field(default_factory=dict, init=False)
+    _told: dict[int, None] = field(default_factory=dict, init=False)  # hashes of run and step, the oldest first
 
     def hear(
         self,
@@ -37,38 +68,27 @@ class NamedRuns:
         now: float,
         writes: Writes,
     ) -> bool:
-        """Note the step that a record tells of, for those whom rungs name; False where it is one too many in its minute.
+        """Note the step that a record tells of, if any; False where it is one too many in its minute.
 
-        ``budgets`` are the pod's, ``name`` is what the record's run is kept under. A record of something else, or of
-        what is not this pod's to tell, changes nothing.
+        ``budgets`` are the pod's, ``name`` is what the record's run is kept under. A sidecar that has restarted tells all
+        over again: what is known to be told takes nobody's place.
         """
-        if record.reason != reasons.RUN_STAGE_REACHED or record.kind != "finding":
+        step = _step_of(identity, budgets, name, record)
+        if step is None or (key := hash((step.window, step.stage.at_percent))) in self._told:
             return True
-        found = _limit_of(identity, budgets, record)
-        if found is None:
-            return True
-        budget, limit = found
-        ladder, before = budget.ladder_of(limit), max(0, record.spent - record.cost)
-        was = stage_of(ladder, before, limit.nanos) if before else Stage()
-        stage = stage_of(ladder, record.spent, limit.nanos)
-        if stage.at_percent <= was.at_percent:
-            return True  # by the budget as it is now, of which the sidecar may not have heard
-        pod = identity.holder_prefix.rstrip("/")
-        if not self._one_more(now, pod, budget.key):
+        if not self._one_more(now, step):
             return False
-        window, at = f"{budget.key}|{limit.window}|{run_label(pod, name)}", stage.at_percent
-        writes.stages.append(
-            StageChange(window, budget.key, NAMED_RUN, was.name, stage.name, now, record.spent, limit.nanos, at)
-        )
-        for percent, reached in told_rungs(ladder, was.at_percent, at):
-            writes.notices.append(Notice(window, percent, budget.key, reached, now, record.spent, limit.nanos))
+        if len(self._told) >= REMEMBERED:
+            del self._told[next(iter(self._told))]
+        self._told[key] = None
+        step.tell(now, writes)
         return True
 
-    def _one_more(self, now: float, pod: str, budget: str) -> bool:
-        """Whether pod and budget may both be heard once more, which then counts."""
+    def _one_more(self, now: float, step: _Step) -> bool:
+        """Whether its pod and its budget may both be heard once more, which then counts."""
         if int(now // 60) != self._minute:
             self._minute, self._heard = int(now // 60), {}
-        most = {("pod", pod): POD_MOST, ("budget", budget): BUDGET_MOST}
+        most = {("pod", step.pod): POD_MOST, ("budget", step.budget.key): BUDGET_MOST}
         if any(self._heard.get(who, 0) >= number for who, number in most.items()):
             return False
         for who in most:
@@ -76,13 +96,29 @@ class NamedRuns:
         return True
 
 
-def _limit_of(identity: Identity, budgets: Iterable[Budget], record: DecisionRecord) -> tuple[Budget, Limit] | None:
-    """The limit on whose ladder the record's run stands; None where it is no run of this pod, or of another budget."""
+def _step_of(identity: Identity, budgets: Iterable[Budget], name: str, record: DecisionRecord) -> _Step | None:
+    """The step that a record tells of; None where it tells of something else, or of what is not its bearer's to tell."""
+    if record.reason != reasons.RUN_STAGE_REACHED or record.kind != "finding" or not _names_a_run(record.run):
+        return None
     if identity.run:
         return None  # the limit for Run is for the pod's own
-    try:
-        if record.run != OTHER:
-            run_name(record.run)
-    except ValueError:
+    found = next((found for found in run_limits(budgets) if found[0].key == record.budget), None)
+    if found is None:
         return None
-    return next((found for found in run_limits(budgets) if found[0].key == record.budget), None)
+    budget, limit = found
+    ladder, before = budget.ladder_of(limit), max(0, record.spent - record.cost)
+    was = stage_of(ladder, before, limit.nanos) if before else Stage()
+    stage = stage_of(ladder, record.spent, limit.nanos)
+    if stage.at_percent <= was.at_percent:
+        return None  # the sidecar may not have heard of the budget as it is now
+    return _Step(identity.holder_prefix.rstrip("/"), name, budget, limit, was, stage, record.spent)
+
+
+def _names_a_run(name: str) -> bool:
+    if name == OTHER:
+        return True
+    try:
+        run_name(name)
+    except ValueError:
+        return False
+    return True

@@ -4,6 +4,7 @@ import pytest
 
 from harness.ledger_under_test import T0, USD, LedgerUnderTest, batch, dispatch, document
 from wfb_core.wire import DecisionRecord
+from wfb_operator.ledger import named_runs
 from wfb_operator.ledger.named_runs import BUDGET_MOST, POD_MOST
 
 LIMITS = [{"window": "Day", "usd": "1000.00"}, {"window": "Run", "usd": "10.00"}]
@@ -127,6 +128,24 @@ async def test_a_pod_that_mints_runs_is_heard_so_often_a_minute(pods):
     pods.ledger.clock.forward(60)
     await pods.say(reached("late", 5))
     assert len(await pods.stages()) == len(await pods.notices()) == POD_MOST + 2
+
+
+async def test_what_is_told_again_takes_nobodys_place(pods):
+    """A sidecar that has restarted tells of all its runs anew: the one that comes to its first step meanwhile is heard."""
+    again = [reached(f"r{n}", 5) for n in range(POD_MOST)]
+    await pods.say(*again)
+    pods.ledger.clock.forward(60)
+    await pods.say(*again, *again, reached("new", 5))
+    assert (len(await pods.stages()), await pods.untold()) == (POD_MOST + 1, 0)
+
+
+async def test_what_is_known_to_be_told_is_bounded_and_told_once_all_the_same(pods, monkeypatch):
+    """Forgotten here, a step is still known to the store."""
+    monkeypatch.setattr(named_runs, "REMEMBERED", 2)
+    await pods.say(*(reached(f"r{n}", 5) for n in range(4)))
+    assert len(pods.ledger.service.memory.named_runs._told) == 2
+    await pods.say(reached("r0", 5))
+    assert [window.rpartition("|")[2] for window, *_ in await pods.stages()] == ["r0", "r1", "r2", "r3"]
 
 
 async def test_many_pods_that_mint_runs_are_heard_so_often_for_a_budget(pods):
