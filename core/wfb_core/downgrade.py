@@ -17,7 +17,6 @@ from wfb_core.model_names import same_form
 from wfb_core.money import format_usd
 from wfb_core.price import ModelPrice
 from wfb_core.selectors import REMEMBERED_LONGEST, matches_model, model_allowed
-from wfb_core.standing import Standing
 
 REWRITTEN = frozenset(
     {
@@ -141,12 +140,6 @@ class Steps:
             if alike not in told:
                 told.add(alike)
                 yield wanted
-
-
-def wants(standings: Iterable[Standing], model: str) -> Iterator[Wanted]:
-    """What `Steps.wants` of windows that stand so."""
-    known = tuple(standings)
-    return Steps((s.budget, s.limit) for s in known).wants(model, lambda place: known[place].spent)
 
 
 def _strictest(step: _Step) -> tuple[bool, int]:

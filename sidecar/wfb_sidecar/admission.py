@@ -235,8 +235,8 @@ class Admission:
         scope, call = draft.scope, draft.call
         if not scope.downgrades:
             return
-        run = self._runs.standings(call, scope, enforced=True)
-        wishes = self._till.wants(scope, call.at, call.facts.model, run)
+        run = self._runs.enforced_standings(call, scope)
+        wishes = scope.wants(call.at, call.facts.model, self._till.wallet.spent, run)
         request = self._downgrading.change(scope, wishes, call, draft.request)
         if request is not None:
             draft.request, draft.changed = request, True

@@ -13,7 +13,7 @@ from wfb_core.call import CallFacts
 from wfb_core.decide import Refusal
 from wfb_core.expectation import Expectations
 from wfb_core.price import ModelPrice
-from wfb_core.runs import remembered, run_limit, run_limits, run_name
+from wfb_core.runs import Runs, remembered, run_limit, run_limits, run_name
 from wfb_core.standing import Standing
 from wfb_sidecar.books import Books
 from wfb_sidecar.call import Call
@@ -62,16 +62,17 @@ class NamedRuns:
         """What it would be held to, were the budgets that only report enforced."""
         return None if scope.run or not call.named_run else run_limit(scope.budgets, REPORT)
 
-    def standings(self, call: Call, scope: Scope, *, enforced: bool = False) -> list[Standing]:
-        """How the call's run stands on its own ladders; nothing where no limit holds it.
+    def standings(self, call: Call, scope: Scope) -> list[Standing]:
+        """How the call's run stands on its own ladders; nothing where no limit holds it."""
+        return self._standings(call, scope, self.runs)
 
-        ``enforced`` tells of a budget that only reports how it would stand under Enforce.
-        """
-        held, reporting = self.limit(call, scope), self.reporting(call, scope)
-        found = [] if held is None else [Standing(*held, self.runs.used(call.named_run))]
-        if reporting is not None:
-            found.append(Standing(*reporting, (self.shadow if enforced else self.runs).used(call.named_run)))
-        return found
+    def enforced_standings(self, call: Call, scope: Scope) -> list[Standing]:
+        """The same; in a budget that only reports, as it would stand under Enforce."""
+        return self._standings(call, scope, self.shadow)
+
+    def _standings(self, call: Call, scope: Scope, reporting: Runs) -> list[Standing]:
+        found = (self.limit(call, scope), self.runs), (self.reporting(call, scope), reporting)
+        return [Standing(*limit, book.used(call.named_run)) for limit, book in found if limit is not None]
 
     async def reserve(self, call: Call, scope: Scope, price: ModelPrice) -> Refusal | None:
         """Reserves money within the run's limit, and waits for its turn or for what its calls in flight may give back."""

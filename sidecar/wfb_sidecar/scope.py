@@ -1,13 +1,15 @@
 """What applies to this sidecar: its budgets, its run, and the windows a call made now must fit in."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from wfb_core.budget import ALLOW, DOWNGRADE, REPORT, RUN, Budget, Limit
 from wfb_core.decide import Policies
 from wfb_core.document import parse_budget
-from wfb_core.downgrade import Steps
+from wfb_core.downgrade import Steps, Wanted
+from wfb_core.runs import run_limits
+from wfb_core.standing import Standing
 from wfb_core.windows import real_id, shadow_id, window_at
 
 WORKFLOW_LABEL = "aifinops.dev/workflow"
@@ -47,9 +49,10 @@ class Scope:
         self.workflow = self.labels.get(WORKFLOW_LABEL, "")
         self._limits = tuple((b, limit) for b in budgets for limit in b.limits if limit.window != RUN or run)
         """Those that have a window: a Deployment's pods have no run."""
+        self._run_limits = () if run else tuple(run_limits(budgets))
+        """Those that a run named by a caller may stand on."""
         self.policies = Policies(budgets)
-        self.steps = Steps(self._limits)
-        """The rungs that ask other models, their limits in the order of the windows."""
+        self._steps = Steps(self._limits + self._run_limits)
         self._kept: tuple[OpenWindow, ...] = ()
         self._kept_ids: tuple[str, ...] = ()
         self._kept_enforced_ids: tuple[str, ...] = ()
@@ -78,11 +81,25 @@ class Scope:
             self._open(t)
         return self._kept_ids
 
-    def enforced_ids(self, t: float) -> tuple[str, ...]:
-        """Their ids as under Enforce: of a budget that only reports, that of its shadow."""
+    def wants(
+        self, t: float, model: str, spent: Callable[[str], int | None], run: Iterable[Standing]
+    ) -> Iterator[Wanted]:
+        """What the rungs that a call placed at `t` meets want for its model, the strictest first.
+
+        ``spent`` says what is spent of a window; of a budget that only reports its shadow is asked, which stands as under
+        Enforce. ``run`` is how the run that the caller named stands, where it is held to a limit.
+        """
         if not self._kept_from <= t < self._kept_until:
             self._open(t)
-        return self._kept_enforced_ids
+        ids = self._kept_enforced_ids
+
+        def known(place: int) -> int | None:
+            if place < len(ids):
+                return spent(ids[place])
+            budget, limit = self._run_limits[place - len(ids)]
+            return next((s.spent for s in run if s.budget is budget and s.limit is limit), None)
+
+        return self._steps.wants(model, known)
 
     def delay(self, window_id: str) -> float:
         """The most seconds that a window may hold a call back; of one that is gone by now, as long as any may."""

@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from wfb_core.downgrade import Wanted, wants
 from wfb_core.grants import PENDING, TIMEOUT, Wallet
 from wfb_core.standing import Standing
 from wfb_core.windows import shadow_id
@@ -98,24 +97,9 @@ class Till:
 
     def standings(self, scope: Scope, now: float) -> list[Standing]:
         """How the windows of the moment stand, those that were heard of."""
-        return self._standings(scope, now, scope.ids(now))
-
-    def wants(self, scope: Scope, now: float, model: str, run: list[Standing]) -> Iterable[Wanted]:
-        """What the rungs reached want for a model; of a budget that only reports, those that Enforce would have reached.
-
-        ``run`` is how the call's own run stands, where it is held to a limit.
-        """
-        ids, spent = scope.enforced_ids(now), self.wallet.spent
-        if run:
-            return wants(self._standings(scope, now, ids) + run, model)
-        return scope.steps.wants(model, lambda place: spent(ids[place]))
-
-    def _standings(self, scope: Scope, now: float, ids: tuple[str, ...]) -> list[Standing]:
         spent = self.wallet.spent
         return [
-            Standing(w.budget, w.limit, known, w.end)
-            for w, name in zip(scope.windows(now), ids, strict=True)
-            if (known := spent(name)) is not None
+            Standing(w.budget, w.limit, known, w.end) for w in scope.windows(now) if (known := spent(w.id)) is not None
         ]
 
     async def stop(self, timeout: float) -> bool:

@@ -29,7 +29,7 @@ from rich.table import Table
 
 from harness.loop_rehearsal import KEY
 from wfb_core.budget import OFF
-from wfb_core.downgrade import wants
+from wfb_core.downgrade import Steps
 from wfb_core.grants import BUSY, GRANTED, PENDING, TIMED_OUT, Wallet
 from wfb_core.loops import Asked, LoopGuard, LoopVerdict, Seen, Usual, sketch_of, unit_of
 from wfb_core.money import format_usd
@@ -292,7 +292,9 @@ class Rehearsal:
             for name, o in openings.items()
             if (spent := pod.wallet.spent(name)) is not None
         ]
-        times = TIMES if next(wants(standings, DEAR), None) is not None else 1
+        steps = Steps((s.budget, s.limit) for s in standings)
+        wanted = next(steps.wants(DEAR, lambda place: standings[place].spent), None)
+        times = TIMES if wanted is not None else 1
         tally.downgraded += times > 1
         cost, most = call.cost // times, call.hold // times
         self._asked[pod.name, number] = call, cost, seen

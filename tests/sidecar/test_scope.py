@@ -4,11 +4,14 @@ import pytest
 
 from harness.processes import budget
 from wfb_core.document import parse_budget
+from wfb_core.standing import Standing
 from wfb_core.windows import shadow_id
 from wfb_sidecar.scope import Scope, unlimited
 
 NOON = 1_795_435_200.0  # Monday 2026-11-23 12:00 UTC
 LIMITS = [{"window": "Day", "usd": "10"}, {"window": "Hour", "usd": "1"}, {"window": "Run", "usd": "2"}]
+
+LADDER = [{"atPercent": 50, "action": "Downgrade", "models": [{"from": "a", "to": "b"}]}]
 
 
 def _answer(run="", version=3, **spec):
@@ -35,20 +38,33 @@ def test_a_budget_that_reports_is_followed_in_its_shadow():
         ({"enforcement": "Report"}, shadow_id(day)),
         ({"enforcement": "Report", "onExhausted": {"action": "Allow"}}, day),
     ):
-        scope = Scope.from_answer(_answer(limits=LIMITS[:1], **spec))
+        scope = Scope.from_answer(_answer(limits=LIMITS[:1], ladder=LADDER, **spec))
         assert scope.ids(NOON) == (day,)
-        assert scope.enforced_ids(NOON) == (followed,)
+        asked = []
+        assert list(scope.wants(NOON, "a", asked.append, [])) == []
+        assert asked == [followed]
 
 
-def test_steps_are_found_at_the_places_of_the_windows():
-    """With a run and without: what is spent of a window decides the steps of its own limit, and of none after it."""
-    ladder = [{"atPercent": 50, "action": "Downgrade", "models": [{"from": "a", "to": "b"}]}]
-    limits = [LIMITS[2], {**LIMITS[1], "ladder": ladder}, LIMITS[0]]
+def test_what_is_spent_of_a_window_decides_its_own_steps():
+    """With a run and without: the steps of its limit, and of none after it."""
+    limits = [LIMITS[2], {**LIMITS[1], "ladder": LADDER}, LIMITS[0]]
     for run in ("", "job-1"):
         scope = Scope.from_answer(_answer(run=run, limits=limits))
         for window, expected in (("Run", []), ("Hour", ["Hour"]), ("Day", [])):
-            spent = [10**12 if w.limit.window == window else 0 for w in scope.windows(NOON)]
-            assert [w.limit.window for w in scope.steps.wants("a", spent.__getitem__)] == expected
+            spent = {w.id: 10**12 if w.limit.window == window else 0 for w in scope.windows(NOON)}
+            assert [w.limit.window for w in scope.wants(NOON, "a", spent.__getitem__, [])] == expected
+
+
+def test_a_named_run_stands_on_the_limit_for_run_beside_the_windows():
+    """What it has spent decides the steps of that limit alone; a pod with a run of its own has them in its window."""
+    limits = [LIMITS[0], {**LIMITS[2], "ladder": LADDER}]
+    scope, own = (Scope.from_answer(_answer(run=run, limits=limits)) for run in ("", "job-1"))
+    for known in (scope, own):
+        (held,) = known.budgets
+        for usd, expected in ((0, []), (1, [] if known is own else ["Run"])):
+            run = [Standing(held, held.limits[1], usd * 10**9)]
+            assert [w.limit.window for w in known.wants(NOON, "a", lambda _: 0, run)] == expected
+    assert list(scope.wants(NOON, "a", lambda _: 10**12, [])) == []
 
 
 def test_windows_change_at_their_ends_and_not_before():
