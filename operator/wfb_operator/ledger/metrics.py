@@ -94,7 +94,7 @@ class Metrics:
         )
         self.run_stages_untold = Counter(
             "wfb_ledger_run_stages_untold",
-            "Steps that runs named by callers reached and nobody was told of, being too many in a minute.",
+            "Steps that runs named by callers reached, and that were too many in a minute for an Event or a notice.",
             registry=registry,
         )
         self.denied = Counter("wfb_ledger_denied", "Requests without the right to them.", ["status"], registry=registry)
