@@ -2,6 +2,7 @@
 
 import random
 
+import httpx2
 import pytest
 
 from harness.processes import budget
@@ -134,6 +135,31 @@ def test_a_trickle_is_a_finding(make_bench, client):
     told = [d["message"] for d in bench.decisions() if d["reason"] == "Throttled"]
     assert all(message.startswith("would have waited") for message in told)
     assert bench.books().refused() == 0
+
+
+def test_nothing_stays_reserved_however_a_call_ends(make_bench, client):
+    """Whole, failed, left by its client, refused by the run's shadow or by the window's: both books are empty in the end."""
+    tight = [{"window": "Total", "usd": "0.05"}, {"window": "Run", "usd": "0.02"}]
+    bench = make_bench(limits=tight, enforcement="Report", **STRICT)
+    sidecar = bench.sidecar()
+    http = client(sidecar)
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 100}
+    sent = {"x-wfb-run": "one", "x-sim-output-tokens": "100"}
+    assert http.post(URL, json=body, headers=sent).status_code == 200
+    assert http.post(URL, json=body, headers=sent | {"x-sim-fault": "500"}).status_code == 500
+    with pytest.raises(httpx2.TimeoutException):
+        http.post(URL, json=body, headers=sent | {"x-sim-latency-ms": "1500"}, timeout=0.3)
+    for run, most in (("one", 16_000), ("two", 1500), ("three", 1500), ("four", 1500), ("five", 1500)):
+        assert ask(http, run, most, min(most, 1500)) == 200
+
+    def reserved():
+        """(in flight, in flight in the shadow, shadows without an end)."""
+        runs, shadows = sidecar.parts.calls.admission._runs, sidecar.parts.calls.holding.shadows
+        return runs.runs.in_flight, runs.shadow.in_flight, len(shadows._open)
+
+    until(lambda: sidecar.call(reserved) == (0, 0, 0), "the end of all calls", 30.0)
+    budgets = {d["window"] for d in bench.decisions() if d["message"].startswith("would be refused")}
+    assert budgets == {"Run", "Total"}
 
 
 def test_report_follows_what_a_cheaper_model_would_have_cost_a_run(make_bench, client):
