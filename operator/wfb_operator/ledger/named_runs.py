@@ -55,6 +55,8 @@ class _Step(NamedTuple):
 class NamedRuns:
     """What pods tell of named runs, and how often each pod and each budget was heard in this minute."""
 
+    untold: int = 0
+    """Steps that were one too many in their minute."""
     _minute: int = field(default=-1, init=False)
     _heard: dict[tuple[str, str], int] = field(default_factory=dict, init=False)
     _told: dict[int, None] = field(default_factory=dict, init=False)  # hashes of run and step, the oldest first
@@ -67,22 +69,22 @@ class NamedRuns:
         record: DecisionRecord,
         now: float,
         writes: Writes,
-    ) -> bool:
-        """Note the step that a record tells of, if any; False where it is one too many in its minute.
+    ) -> None:
+        """Note the step that a record tells of, if it tells of one that is new and not one too many.
 
         ``budgets`` are the pod's, ``name`` is what the record's run is kept under. A sidecar that has restarted tells all
         over again: what is known to be told takes nobody's place.
         """
         step = _step_of(identity, budgets, name, record)
         if step is None or (key := hash((step.window, step.stage.at_percent))) in self._told:
-            return True
+            return
         if not self._one_more(now, step):
-            return False
+            self.untold += 1
+            return
         if len(self._told) >= REMEMBERED:
             del self._told[next(iter(self._told))]
         self._told[key] = None
         step.tell(now, writes)
-        return True
 
     def _one_more(self, now: float, step: _Step) -> bool:
         """Whether its pod and its budget may both be heard once more, which then counts."""

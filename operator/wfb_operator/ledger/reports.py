@@ -55,7 +55,9 @@ def take_report(memory: Memory, identity: Identity, dispatch: Dispatch, now: flo
     flagged = memory.grants.holders[report.holder].flagged > flagged_before
     before = memory.applied.get(report.holder, 0)
     dropped = tuple(why for batch in dispatch.batches if batch.number > before for why in batch.dropped)
-    applied, sightings, untold = _take_batches(memory, identity, report.holder, dispatch.batches, now, writes)
+    untold_before = memory.named_runs.untold
+    applied, sightings = _take_batches(memory, identity, report.holder, dispatch.batches, now, writes)
+    untold = memory.named_runs.untold - untold_before
     return Taken(reply, applied, flagged, tuple(refused.values()), tuple(sightings), dropped, untold)
 
 
@@ -116,10 +118,10 @@ def _without(memory: Memory, report: Report, refused: set[str]) -> Report:
 # ---------------------------------------------------------------- usage
 def _take_batches(
     memory: Memory, identity: Identity, holder: str, batches: tuple[Batch, ...], now: float, writes: Writes
-) -> tuple[int, list[tuple[str, str]], int]:
-    """Book the batches above the last one; returns the highest that is booked, new sightings of loops, and what is untold."""
+) -> tuple[int, list[tuple[str, str]]]:
+    """Book the batches above the last one; returns the highest that is booked, and new sightings of loops."""
     applied = memory.applied.get(holder, 0)
-    sightings, untold = [], 0
+    sightings = []
     for batch in sorted(batches, key=lambda batch: batch.number):
         if batch.number <= applied:
             continue
@@ -133,7 +135,7 @@ def _take_batches(
                 sightings.append((d.budget, stage))
             run = memory.named_run(identity, d.run)
             mine = (entry.budget for entry in memory.reach(identity).entries)
-            untold += not memory.named_runs.hear(identity, mine, run, d, now, writes)
+            memory.named_runs.hear(identity, mine, run, d, now, writes)
             # What is told of another pod's budget would stand in that budget's status.
             foreign = d.budget in memory.budgets.entries and not _within(memory, identity, d.budget)
             writes.decisions.append(
@@ -159,7 +161,7 @@ def _take_batches(
                     d.details,
                 )
             )
-    return applied, sightings, untold
+    return applied, sightings
 
 
 def _within(memory: Memory, identity: Identity, budget: str) -> bool:
