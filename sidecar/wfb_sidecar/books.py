@@ -103,7 +103,10 @@ class Books:
         return decision
 
     def run_reached(self, run: str, budget: Budget, limit: Limit, reached: Reached) -> bool:
-        """Writes down what a named run has reached on a budget's ladder; whether the ledger will hear of it."""
+        """Writes down what a named run has reached on a budget's ladder; whether the ledger will hear of it.
+
+        The record's cost is what was spent since the run was last told of there: the ledger tells no step before that anew.
+        """
         stage, spent, most = reached.stage, format_usd(reached.spent), format_usd(limit.nanos)
         return self._till.outbox.note(
             DecisionRecord(

@@ -115,12 +115,16 @@ class Scope:
         """Their ids."""
         return tuple(w.id for w in self.shadows(t))
 
-    def _open(self, t: float) -> None:
-        kept = []
+    def windows_ahead(self, t: float) -> tuple[OpenWindow, ...]:
+        """The windows of a later time, without disturbing those kept for now."""
+        found = []
         for budget, limit in self._limits:
             w = window_at(budget.key, limit.window, budget.time_zone, t, self.run)
-            kept.append(OpenWindow(w.id, budget, limit, w.start, w.end))
-        self._kept = tuple(kept)
+            found.append(OpenWindow(w.id, budget, limit, w.start, w.end))
+        return tuple(found)
+
+    def _open(self, t: float) -> None:
+        self._kept = kept = self.windows_ahead(t)
         self._kept_ids = tuple(w.id for w in kept)
         self._kept_enforced_ids = tuple(shadow_id(w.id) if shadowed(w.budget) else w.id for w in kept)
         self._kept_from = max((w.start for w in kept), default=float("-inf"))

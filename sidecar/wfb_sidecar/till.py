@@ -12,7 +12,7 @@ from wfb_core.wire import Dispatch, RunFigures
 from wfb_sidecar.clock import LedgerClock
 from wfb_sidecar.ledger_link import LedgerLink, LedgerLinkError
 from wfb_sidecar.outbox import Outbox
-from wfb_sidecar.scope import OpenWindow, Scope, shadowed
+from wfb_sidecar.scope import Scope, shadowed
 
 log = logging.getLogger(__name__)
 
@@ -149,16 +149,11 @@ class Till:
         for w in self.scope.windows(now):
             if now <= w.end - AHEAD or w.end == float("inf"):
                 continue
-            for later in self.scope_at(w.end):
+            for later in self.scope.windows_ahead(w.end):
                 if later.budget.key == w.budget.key and later.limit.window == w.limit.window:
                     self.wallet.ahead(w.id, later.id)
                     if shadowed(w.budget):
                         self.wallet.ahead(shadow_id(w.id), shadow_id(later.id))
-
-    def scope_at(self, t: float) -> tuple[OpenWindow, ...]:
-        """The windows at a later time, without disturbing those kept for now."""
-        assert self.scope is not None
-        return Scope(self.scope.version, self.scope.budgets, self.scope.run, self.scope.prices).windows(t)
 
     async def _send(self, timeout: float) -> None:
         sent = self._clock.now()

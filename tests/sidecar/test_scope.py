@@ -76,6 +76,7 @@ def test_windows_change_at_their_ends_and_not_before():
     assert later[0] == first[0].id
     assert later[1] == "test/triage|Hour|2026-11-23T14:00:00+01:00"
     assert scope.ids(NOON) == tuple(w.id for w in first)
+    assert scope.windows_ahead(NOON + 3600)[1].start == NOON + 3600
     assert scope.ids(NOON + 11 * 3600)[0] == "test/triage|Day|2026-11-24T00:00:00+01:00"
 
 
