@@ -11,7 +11,7 @@ from harness.ledger_under_test import DAY, T0, USD, LedgerUnderTest, batch, disp
 from wfb_core.grants import GRANTED, PENDING, timing
 from wfb_operator.ledger.store import opening, schema
 from wfb_operator.ledger.store.marker import Marker, read_marker, write_marker
-from wfb_operator.ledger.store.port import NAMED_RUN, StageChange, StoredDecision, StoreRefusedError, Writes
+from wfb_operator.ledger.store.port import NAMED_RUN, Notice, StageChange, StoredDecision, StoreRefusedError, Writes
 from wfb_operator.ledger.store.sqlite import SqliteStore
 from wfb_operator.ledger.store.tiers import Horizon
 
@@ -359,6 +359,23 @@ async def test_only_the_newest_decisions_are_kept(tmp_path, monkeypatch):
     kept = [d["id"] for d in await store.decisions("", "", 100)]
     await store.close()
     assert kept == [f"d-{n}" for n in range(29, 19, -1)]
+
+
+async def test_notices_of_names_that_callers_make_up_push_out_no_others(tmp_path, monkeypatch):
+    """The newest of one budget's named runs are kept, beside every notice of windows, of pods' own runs and of other budgets."""
+    monkeypatch.setattr("wfb_operator.ledger.store.sqlite.RUN_NOTICES_KEPT", 3)
+    store = SqliteStore.open(str(tmp_path))
+
+    def told(budget, *rest):
+        return Notice("|".join((budget, *rest)), 50, budget, "Warn", T0, 1, 2)
+
+    others = [told("ns/a", "Day", "2026-11-18"), told("ns/a", "Run", "job-1"), told("ns/b", "Run", "pod", "x")]
+    await store.write(Writes(T0, notices=others))
+    for n in range(8):
+        await store.write(Writes(T0, notices=[told("ns/a", "Run", "pod", f"made-up-{n}")]))
+    kept = [row["window"] for row in await store.notices(100)]
+    await store.close()
+    assert kept == [notice.window for notice in others] + [f"ns/a|Run|pod|made-up-{n}" for n in (5, 6, 7)]
 
 
 async def test_what_is_too_old_is_forgotten(ledger):

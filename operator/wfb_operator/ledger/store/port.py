@@ -15,6 +15,9 @@ NOTICES_KEPT = 10_000
 NAMED_RUN = "NamedRun"
 """The kind of a stage change of a run that a caller named: no window, and told once for each run and step."""
 
+RUN_NOTICES_KEPT = 1000
+"""The newest notices of one budget's named runs stay: callers make the names up, and may push out no notice of a window."""
+
 USAGE_DIMENSIONS = (
     "minute",
     "namespace",

@@ -16,6 +16,7 @@ from wfb_operator.ledger.store.opening import Opened, connect, open_database
 from wfb_operator.ledger.store.port import (
     DECISIONS_KEPT,
     NOTICES_KEPT,
+    RUN_NOTICES_KEPT,
     TOTAL_COUNTS,
     TOTAL_DIMENSIONS,
     Books,
@@ -85,6 +86,13 @@ _RUN_COSTS = Insert(
 )
 _STAGES = Insert("stage_changes", _named(StageChange._fields), ignore=True)
 _NOTICES = f"INSERT OR IGNORE INTO notices ({', '.join(_named(Notice._fields))}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_NAMED_RUN_BARS = 3
+"""A window's id has two: budget|Run|run; of a run that a caller named it is budget|Run|pod|name, and no part holds one."""
+_OF_NAMED_RUNS = "budget = ? AND window GLOB '*|*|*|*'"
+_FORGET_RUN_NOTICES = (
+    f"DELETE FROM notices WHERE {_OF_NAMED_RUNS} AND n <= "
+    f"(SELECT n FROM notices WHERE {_OF_NAMED_RUNS} ORDER BY n DESC LIMIT 1 OFFSET ?)"
+)
 _MARKS = "UPDATE notices SET delivered = ?, done = ? WHERE window = ? AND at_percent = ?"
 _SIGHTINGS = Insert("loop_sightings", _named(StoredSighting._fields), ignore=True)
 _DECISIONS = Insert("decisions", _named(StoredDecision._fields))
@@ -169,6 +177,8 @@ class SqliteStore:
         if w.notices:
             connection.executemany(_NOTICES, w.notices)
             connection.execute("DELETE FROM notices WHERE n <= (SELECT max(n) FROM notices) - ?", (NOTICES_KEPT,))
+            made_up = {notice.budget for notice in w.notices if notice.window.count("|") == _NAMED_RUN_BARS}
+            connection.executemany(_FORGET_RUN_NOTICES, [(budget, budget, RUN_NOTICES_KEPT) for budget in made_up])
         connection.executemany(_MARKS, w.marks)
         if w.decisions:
             _DECISIONS.many(connection, w.decisions)
