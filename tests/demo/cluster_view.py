@@ -7,10 +7,10 @@ from typing import Any
 
 from rich import box
 from rich.console import Group
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-BAR = 24
 COLOURS = {"Open": "green", "Warn": "yellow", "Slow": "dark_orange", "Downgrade": "magenta", "Exhausted": "red"}
 EVENTS_SHOWN = 6
 
@@ -38,16 +38,17 @@ def line(picture: Picture) -> str:
 
 
 def _budgets(picture: Picture) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title=f"kubectl get finops -A   ({picture.seconds:.0f} s)", title_justify="left")
+    title = f"kubectl get finops -A   ({picture.seconds:.0f} s)"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1, 0, 0), expand=True)
     for name in ("budget", "spent $", "limit $", "used", "", "stage", "pods"):
-        table.add_column(name, justify="right" if "$" in name or name == "used" else "left", no_wrap=True)
+        right = "$" in name or name == "used"
+        table.add_column(name, justify="right" if right else "left", no_wrap=True, ratio=None if name else 1)
     for budget in picture.budgets:
         stage, percent = _status(budget, "stage", "…"), int(_status(budget, "percentUsed", 0))
         colour = COLOURS.get(stage, "white")
-        full = min(BAR, percent * BAR // 100)
-        bar = Text("█" * full, colour) + Text("░" * (BAR - full), "bright_black")
+        bar = ProgressBar(completed=min(100, percent), complete_style=colour, finished_style=colour)
         refused = (budget.get("status") or {}).get("lastRefusal")
-        shown = Text(stage, colour) + (Text(" · refuses", "red") if refused else Text())
+        shown = Text(stage, colour) + (Text(" · refuses", "red") if refused and stage != "Exhausted" else Text())
         table.add_row(
             _name(budget),
             _status(budget, "spentUSD", "0.00"),
