@@ -294,21 +294,21 @@ def _cpu(process: Process) -> float:
 
 def _show(sizes: list[dict[str, Any]], path: Path) -> None:
     console = Console()
-    table = Table(title=f"the controller with {sizes[0]['pods']} pods")
+    table = Table(title=f"the controller with {sizes[0]['pods']} pods", padding=0)
     names = (
         "budgets",
         "",
         "CPU %",
         "RSS MB",
         "round s",
-        "writes/s",
-        "reports/write",
+        "writes a s",
+        "reports a write",
         "lag p50 s",
         "lag p99 s",
         "new stage, most s",
     )
     for name in names:
-        table.add_column(name, justify="right" if name else "left")
+        table.add_column(name, justify="right" if name else "left", min_width=5, overflow="fold")
     for size in sizes:
         for phase in ("quiet", "busy"):
             one = size[phase]
