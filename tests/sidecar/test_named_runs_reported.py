@@ -1,11 +1,13 @@
 """A budget that only reports writes down what its limit for Run would have done to named runs: call by call as Enforce does."""
 
 import random
+from functools import partial
 
 import httpx2
 import pytest
 
 from harness.processes import budget
+from harness.refused_calls import refused_calls
 from harness.until import until
 from wfb_core.money import parse_usd
 
@@ -37,18 +39,8 @@ def traffic(seed, calls):
 
 
 def through(bench, http, calls):
-    """The numbers of the calls that were refused, or would have been; each is settled before the next."""
-    refused, known = [], len(bench.decisions())
-    for number, call in enumerate(calls):
-        status = ask(http, *call)
-        bench.settled()
-        decisions = bench.decisions()
-        new = decisions[: len(decisions) - known]
-        if any(d["kind"] == "refusal" or d["message"].startswith("would be refused") for d in new):
-            refused.append(number)
-        assert status in (200, 402), decisions[:3]
-        known = len(decisions)
-    return refused
+    """The numbers of the calls that were refused, or would have been."""
+    return refused_calls(bench, partial(ask, http), calls)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from harness.processes import budget
+from harness.refused_calls import refused_calls
 from harness.until import until
 from wfb_core.money import parse_usd
 
@@ -23,20 +24,13 @@ def traffic(seed, calls):
 
 
 def through(bench, http, calls):
-    """The numbers of the calls that were refused, or would have been; each is settled before the next."""
-    refused = []
-    known = len(bench.decisions())
-    for number, (most, said, model) in enumerate(calls):
+    """The numbers of the calls that were refused, or would have been."""
+
+    def send(most, said, model):
         body = {"model": model, "messages": [{"role": "user", "content": "hello"}], "max_tokens": min(most, 16_000)}
-        status = http.post(URL, json=body, headers={"x-sim-output-tokens": str(said)}).status_code
-        bench.settled()
-        decisions = bench.decisions()
-        new = decisions[: len(decisions) - known]
-        if any(d["kind"] == "refusal" or d["message"].startswith("would be refused") for d in new):
-            refused.append(number)
-        assert status in (200, 402), decisions[:3]
-        known = len(decisions)
-    return refused
+        return http.post(URL, json=body, headers={"x-sim-output-tokens": str(said)}).status_code
+
+    return refused_calls(bench, send, calls)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
