@@ -12,23 +12,6 @@ STARTUP_SECONDS = 120
 """How long what comes after the sidecar waits for it."""
 
 
-def sidecar(settings: Settings, annotations: Mapping[str, str], upstream: str) -> dict[str, Any]:
-    """The sidecar: a native one (restartPolicy Always), which starts before and ends after every other container.
-
-    It has no preStop hook: that would run while the application still calls, and cut its way out.
-    """
-    return _container(settings, annotations, upstream) | {"startupProbe": _PROBE}
-
-
-def sidecar_before_redirect(settings: Settings, annotations: Mapping[str, str], upstream: str) -> dict[str, Any]:
-    """The sidecar without a probe: the redirecting container, which runs beside it, waits for it by itself.
-
-    The kubelet asks a probe once a second and looks at containers once a second; one that ends when the sidecar listens
-    is seen a second sooner.
-    """
-    return _container(settings, annotations, upstream)
-
-
 _PROBE = {
     # Alive is enough: a sidecar that no ledger answers yet refuses calls, and must not keep the pod from starting.
     "httpGet": {"path": "/healthz", "port": names.HEALTH_PORT},
@@ -37,7 +20,20 @@ _PROBE = {
 }
 
 
-def _container(settings: Settings, annotations: Mapping[str, str], upstream: str) -> dict[str, Any]:
+def sidecar(settings: Settings, annotations: Mapping[str, str], upstream: str) -> dict[str, Any]:
+    """The sidecar: a native one (restartPolicy Always), which starts before and ends after every other container.
+
+    It has no preStop hook: that would run while the application still calls, and cut its way out.
+    """
+    return sidecar_before_redirect(settings, annotations, upstream) | {"startupProbe": _PROBE}
+
+
+def sidecar_before_redirect(settings: Settings, annotations: Mapping[str, str], upstream: str) -> dict[str, Any]:
+    """The sidecar without a probe: the redirecting container, which runs beside it, waits for it by itself.
+
+    The kubelet asks a probe once a second and looks at containers once a second; one that ends when the sidecar listens
+    is seen a second sooner.
+    """
     mounts = [
         {"name": names.TRUST, "mountPath": names.TRUST_PATH},
         {"name": names.STATE, "mountPath": names.STATE_PATH},
