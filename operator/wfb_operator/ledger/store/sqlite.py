@@ -86,8 +86,7 @@ _RUN_COSTS = Insert(
 )
 _STAGES = Insert("stage_changes", _named(StageChange._fields), ignore=True)
 _NOTICES = f"INSERT OR IGNORE INTO notices ({', '.join(_named(Notice._fields))}) VALUES (?, ?, ?, ?, ?, ?, ?)"
-_NAMED_RUN_BARS = 3
-"""A window's id has two: budget|Run|run; of a run that a caller named it is budget|Run|pod|name, and no part holds one."""
+# A window's id has two bars, budget|Run|run; that of a run which a caller named has three: budget|Run|pod|name.
 _OF_NAMED_RUNS = "budget = ? AND window GLOB '*|*|*|*'"
 _FORGET_RUN_NOTICES = (
     f"DELETE FROM notices WHERE {_OF_NAMED_RUNS} AND n <= "
@@ -177,8 +176,8 @@ class SqliteStore:
         if w.notices:
             connection.executemany(_NOTICES, w.notices)
             connection.execute("DELETE FROM notices WHERE n <= (SELECT max(n) FROM notices) - ?", (NOTICES_KEPT,))
-            made_up = {notice.budget for notice in w.notices if notice.window.count("|") == _NAMED_RUN_BARS}
-            connection.executemany(_FORGET_RUN_NOTICES, [(budget, budget, RUN_NOTICES_KEPT) for budget in made_up])
+            told = {notice.budget for notice in w.notices}
+            connection.executemany(_FORGET_RUN_NOTICES, [(budget, budget, RUN_NOTICES_KEPT) for budget in told])
         connection.executemany(_MARKS, w.marks)
         if w.decisions:
             _DECISIONS.many(connection, w.decisions)
